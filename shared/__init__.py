@@ -1,0 +1,1 @@
+"""What two or more of the six projects need. Importing it loads neither torch nor transformers."""

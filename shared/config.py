@@ -1,0 +1,173 @@
+"""Configuration: a frozen dataclass, filled from defaults, a preset, a YAML file and flags, in that order.
+
+Every field of the dataclass is a flag and a YAML key; the line under the field is its help text. A dataclass checks
+its own values in `__post_init__` and raises ValueError with the field, the value and the remedy.
+"""
+
+import dataclasses
+import difflib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from shared.errors import UserError
+
+Config = TypeVar("Config")
+Presets = Mapping[str, Mapping[str, Any]]
+
+
+def parse_config(
+    config_class: type[Config],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str | None = None,
+    description: str | None = None,
+    presets: Presets | None = None,
+) -> Config:
+    """Build `config_class` from the command line (default: this process's own).
+
+    With `presets`, the class has a field `preset` naming one of them; its values replace the defaults, and a YAML
+    file or a flag replaces the preset's.
+
+    Raises UserError naming the field, the value and the remedy; exits with 0 after `--help`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(config_class, prog, description)
+    for file in _config_files(arguments):
+        read_settings(file, config_class)  # jsonargparse reads it again; this reading gives the clear errors
+    values = _parse(parser, config_class, arguments)
+    if presets is not None:
+        if values["preset"] not in presets:
+            raise UserError(f"--preset {values['preset']}: unknown, choose one of {', '.join(presets)}")
+        parser.set_defaults(dict(presets[values["preset"]]))
+        values = _parse(parser, config_class, arguments)
+    return build(config_class, values)
+
+
+def parse_command(
+    commands: Mapping[str, type], argv: Sequence[str] | None = None, *, prog: str | None = None
+) -> tuple[str, Any]:
+    """The name of the chosen command and its configuration, for a script with several (`benchmark NAME`).
+
+    The first argument names the command, the rest are its flags. Raises UserError like `parse_config`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    usage = [f"usage: {prog or 'program'} NAME [--help] [options]", "", "NAME is one of:"]
+    usage += [f"  {name:16} {first_line(config_class)}" for name, config_class in commands.items()]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("\n".join(usage))
+        sys.exit(0 if arguments else 2)
+    name, *rest = arguments
+    if name not in commands:
+        raise UserError(f"unknown name {name!r}{_did_you_mean(name, commands)}: choose one of {', '.join(commands)}")
+    return name, parse_config(commands[name], rest, prog=f"{prog} {name}")
+
+
+def read_settings(file: Path, config_class: type) -> dict[str, Any]:
+    """The settings in a YAML file. Raises UserError where it is unreadable or holds an unknown key."""
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"--config {file}: cannot read it ({reason}): give a YAML file of settings") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"--config {file}: not valid YAML ({' '.join(str(error).split())}): mend the file") from error
+    if not isinstance(values, dict):
+        raise UserError(f"--config {file}: not a YAML mapping: write one 'name: value' a line")
+    _refuse_unknown(config_class, values, f"--config {file}: ")
+    return values
+
+
+def build(config_class: type[Config], values: Mapping[str, Any]) -> Config:
+    """Construct the dataclass from plain values, turning an unknown key or refused value into one clear line."""
+    _refuse_unknown(config_class, values)
+    try:
+        return config_class(**values)
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
+
+
+def to_dict(config: object) -> dict[str, Any]:
+    """The resolved values, as saved beside a run's outputs; `build` reads them back."""
+    return dataclasses.asdict(config)  # type: ignore[call-overload]
+
+
+def check(condition: bool, field: str, value: object, remedy: str) -> None:
+    """Raise ValueError for a refused value: `check(lr > 0, "lr", lr, "give a number above 0")`."""
+    if not condition:
+        raise ValueError(f"--{field} {value}: {remedy}")
+
+
+def first_line(documented: object) -> str:
+    return (documented.__doc__ or "").strip().splitlines()[0]
+
+
+def _parser(config_class: type, prog: str | None, description: str | None) -> Any:
+    import jsonargparse
+
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        prog=prog, description=description or first_line(config_class), exit_on_error=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of the settings below.")
+    parser.add_class_arguments(config_class)
+    return parser
+
+
+def _parse(parser: Any, config_class: type, arguments: list[str]) -> dict[str, Any]:
+    import argparse
+
+    flags = [option for action in parser._actions for option in action.option_strings]
+    try:
+        namespace = parser.parse_args(_spell_out_switches(config_class, arguments))
+    except argparse.ArgumentError as error:
+        raise UserError(_one_line(str(error), flags)) from error
+    values = namespace.as_dict()
+    values.pop("config", None)
+    return values
+
+
+def _spell_out_switches(config_class: type, arguments: list[str]) -> list[str]:
+    """Let `--smoke` stand for `--smoke true`."""
+    switches = {f"--{field.name}" for field in dataclasses.fields(config_class) if field.type in (bool, "bool")}
+    spelled = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        spelled.append(argument)
+        if argument in switches and following.lower() not in ("true", "false"):
+            spelled.append("true")
+    return spelled
+
+
+def _one_line(message: str, flags: list[str]) -> str:
+    """Shorten jsonargparse's several lines to field, value and remedy."""
+    message = " ".join(message.split())
+    if found := re.search(r'Parser key "([\w.]+)": Expected an? (.*?)\. Got value: (.*)', message):
+        expected = re.sub(r"<class '(\w+)'>", r"\1", found[2]).replace("typing.", "")
+        literal = re.fullmatch(r"Literal\[(.*)\]", expected)
+        remedy = f"choose one of {literal[1].replace(chr(39), '')}" if literal else f"give a value of type {expected}"
+        return f"--{found[1]} {found[3]}: {remedy}"
+    if found := re.search(r"unrecognized arguments?: (\S+)", message):
+        return f"unknown option {found[1]}{_did_you_mean(found[1], flags)}: see --help for the list"
+    return f"{message}: see --help"
+
+
+def _config_files(arguments: list[str]) -> list[Path]:
+    following = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--config"]
+    return [Path(value) for value in following + [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]]
+
+
+def _refuse_unknown(config_class: type, values: Mapping[str, Any], where: str = "") -> None:
+    known = [field.name for field in dataclasses.fields(config_class)]
+    for key in values:
+        if key not in known:
+            close = _did_you_mean(str(key), known)
+            raise UserError(f"{where}unknown setting {key!r}{close}: the settings are {', '.join(known)}")
+
+
+def _did_you_mean(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

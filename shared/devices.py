@@ -1,0 +1,69 @@
+"""Seeds, and the choice of device and precision: each choice comes with its reason, which the scripts log."""
+
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from shared.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Choice(NamedTuple):
+    """What was chosen, and why."""
+
+    value: str
+    reason: str
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def choose_device(requested: str = "auto") -> Choice:
+    """`cuda`, `mps` or `cpu`. Raises UserError where the requested one is not there."""
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if requested == "auto":
+        device = next(name for name, there in present.items() if there)
+        return Choice(device, "no GPU was found" if device == "cpu" else "the fastest device found")
+    if not present.get(requested, False):
+        found = ", ".join(name for name, there in present.items() if there)
+        raise UserError(f"--device {requested}: not on this machine: choose auto or one of {found}")
+    return Choice(requested, "as asked")
+
+
+def choose_precision(requested: str, device: str, width: int) -> Choice:
+    """`bf16` or `fp32` for automatic mixed precision; `width` is the model's, which decides whether bf16 pays.
+
+    Raises UserError where bf16 is asked of a device that cannot do it.
+    """
+    import torch
+
+    if requested != "auto":
+        if requested == "bf16" and device == "cuda" and not torch.cuda.is_bf16_supported():
+            raise UserError("--precision bf16: this GPU cannot do it: choose auto or fp32")
+        return Choice(requested, "as asked")
+    if device == "cuda":
+        if torch.cuda.is_bf16_supported():
+            return Choice("bf16", "the GPU computes it natively")
+        return Choice("fp32", "this GPU has no bf16")
+    if device == "cpu" and torch.cpu._is_amx_tile_supported() and width >= 256:
+        return Choice("bf16", "the processor has AMX and the model is wide enough to gain")
+    return Choice("fp32", "bf16 would be slower here" if device == "cpu" else "the safe choice on this device")
+
+
+def synchronize(device: "str | torch.device") -> None:
+    """Wait for the GPU, so that a stopped clock has seen all the work."""
+    import torch
+
+    if str(device).startswith("cuda"):
+        torch.cuda.synchronize()

@@ -1,0 +1,33 @@
+"""Files that are whole or absent: write beside the target, then rename over it."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` to write to; it takes the target's place only if the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        yield draft
+        # Without this a power cut after the rename could leave an empty file under the final name.
+        with open(draft, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_path(target) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: object) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically."""
+    write_text(target, json.dumps(value, ensure_ascii=False, indent=2) + "\n")

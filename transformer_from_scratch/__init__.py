@@ -1,0 +1,1 @@
+"""A Transformer built from its equations, and a character-level language model trained with it."""
