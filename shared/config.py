@@ -17,7 +17,7 @@ import yaml
 from shared.errors import UserError
 
 Config = TypeVar("Config")
-Presets = Mapping[str, Mapping[str, Any]]
+Presets = Mapping[str, Mapping[str, Any]]  # a preset's name -> the values it sets
 
 
 def parse_config(
@@ -26,12 +26,12 @@ def parse_config(
     *,
     prog: str | None = None,
     description: str | None = None,
-    presets: Presets | None = None,
+    presets: Mapping[str, Presets] | None = None,
 ) -> Config:
     """Build `config_class` from the command line (default: this process's own).
 
-    With `presets`, the class has a field `preset` naming one of them; its values replace the defaults, and a YAML
-    file or a flag replaces the preset's.
+    `presets` maps a field to what its value stands for, as in `{"preset": {"tiny": {"width": 32}}}`: the chosen
+    values replace the defaults (a later field's those of an earlier one), and a YAML file or a flag replaces them.
 
     Raises UserError naming the field, the value and the remedy; exits with 0 after `--help`.
     """
@@ -40,12 +40,11 @@ def parse_config(
     for file in _config_files(arguments):
         read_settings(file, config_class)  # jsonargparse reads it again; this reading gives the clear errors
     values = _parse(parser, config_class, arguments)
-    if presets is not None:
-        if values["preset"] not in presets:
-            raise UserError(f"--preset {values['preset']}: unknown, choose one of {', '.join(presets)}")
-        parser.set_defaults(dict(presets[values["preset"]]))
-        values = _parse(parser, config_class, arguments)
-    return build(config_class, values)
+    for field, choices in (presets or {}).items():
+        if values[field] not in choices:
+            raise UserError(f"--{field} {values[field]}: unknown, choose one of {', '.join(choices)}")
+        parser.set_defaults(dict(choices[values[field]]))
+    return build(config_class, _parse(parser, config_class, arguments) if presets else values)
 
 
 def parse_command(
@@ -135,7 +134,7 @@ def _spell_out_switches(config_class: type, arguments: list[str]) -> list[str]:
     """Let `--smoke` stand for `--smoke true`."""
     switches = {f"--{field.name}" for field in dataclasses.fields(config_class) if field.type in (bool, "bool")}
     spelled = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         spelled.append(argument)
         if argument in switches and following.lower() not in ("true", "false"):
             spelled.append("true")
