@@ -1,0 +1,55 @@
+# Every target sets up what it needs first; a second set-up takes a fraction of a second.
+
+# The Python that makes .venv; afterwards everything runs on .venv's own.
+PYTHON ?= python3
+# More extras to install: scale, wandb, langchain, or all.
+EXTRAS ?=
+BIN := .venv/bin
+BENCHMARKS := $(filter-out shared,$(patsubst %/benchmark.py,%,$(wildcard */benchmark.py)))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup ready demo test test-slow lint app bench bench-full readme exercise clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: ## Make .venv with the pinned packages; EXTRAS=all adds the optional heavy ones
+	@$(PYTHON) tools/setup_venv.py $(EXTRAS)
+
+ready:
+	@$(PYTHON) tools/setup_venv.py --quiet $(EXTRAS)
+
+demo: ready ## Run every project's quickstart and write outputs/demo/report.html
+	$(BIN)/python demo.py
+
+test: ready ## Run the tests (without the slow ones)
+	$(BIN)/python -m pytest --durations=10
+
+test-slow: ready ## Run the slow tests
+	$(BIN)/python -m pytest --durations=10 -m slow
+
+lint: ready ## Check style, imports, spelling, README tables and links
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python -m tools.readme_tables --check
+
+app: ready ## Open the Streamlit demos in the browser
+	$(BIN)/streamlit run app.py
+
+bench: ready ## Run every benchmark on stated samples and save results/*.json
+	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true || exit $$?; done
+
+bench-full: ready ## The same with the trainings done anew (long, can be resumed)
+	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true --full true || exit $$?; done
+
+readme: ready ## Fill the READMEs' tables and file maps from results/*.json and the tree
+	$(BIN)/python -m tools.readme_tables
+
+exercise: ready ## Check your exercise: make exercise P=transformer_from_scratch N=2
+	@$(BIN)/python -m tools.exercise $(P) $(N)
+
+clean: ## Remove caches and builds; runs/, outputs/ and .venv stay
+	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
