@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # More extras to install: scale, wandb, langchain, or all.
 EXTRAS ?=
+# Folder with the measuring sets of docs/data.md; without it, benchmarks that need one are left out.
+DATA ?=
 BIN := .venv/bin
 BENCHMARKS := $(filter-out shared,$(patsubst %/benchmark.py,%,$(wildcard */benchmark.py)))
 
@@ -39,10 +41,10 @@ app: ready ## Open the Streamlit demos in the browser
 	$(BIN)/streamlit run app.py
 
 bench: ready ## Run every benchmark on stated samples and save results/*.json
-	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true || exit $$?; done
+	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true $(if $(DATA),--data $(DATA)) || exit $$?; done
 
 bench-full: ready ## The same with the trainings done anew (long, can be resumed)
-	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true --full true || exit $$?; done
+	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true --full true $(if $(DATA),--data $(DATA)) || exit $$?; done
 
 readme: ready ## Fill the READMEs' tables and file maps from results/*.json and the tree
 	$(BIN)/python -m tools.readme_tables
