@@ -23,7 +23,7 @@ GROUPS = ("all",)  # extras that only name other extras
 
 # MB of 10^6 bytes, rounded up, as measured with the versions in constraints.txt.
 DOWNLOAD_MB, DISK_MB = 300, 1700
-HEAVY_DOWNLOAD_MB, HEAVY_DISK_MB = 200, 700
+HEAVY_DOWNLOAD_MB, HEAVY_DISK_MB = 150, 500
 TORCH_CPU_MB, TORCH_CPU_DISK_MB = 200, 900
 TORCH_CUDA_MB, TORCH_CUDA_DISK_MB = 3000, 7500
 
