@@ -35,10 +35,12 @@ def parse_config(
 
     Raises UserError naming the field, the value and the remedy; exits with 0 after `--help`.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    files, flags = _split_off_files(list(sys.argv[1:] if argv is None else argv))
     parser = _parser(config_class, prog, description)
-    for file in _config_files(arguments):
-        read_settings(file, config_class)  # jsonargparse reads it again; this reading gives the clear errors
+    # jsonargparse reads a file again, and lets the later argument win: the files go first, so that a flag beats them
+    # wherever it stands. It refuses an empty file, which for us sets nothing.
+    arguments = [part for file in files if read_settings(file, config_class) for part in ("--config", str(file))]
+    arguments += flags
     values = _parse(parser, config_class, arguments)
     for field, choices in (presets or {}).items():
         if values[field] not in choices:
@@ -78,6 +80,10 @@ def read_settings(file: Path, config_class: type) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"--config {file}: not a YAML mapping: write one 'name: value' a line")
     _refuse_unknown(config_class, values, f"--config {file}: ")
+    for field in dataclasses.fields(config_class):
+        may_be_none = "None" in str(field.type) or "Optional" in str(field.type)
+        if values.get(field.name, "") is None and not may_be_none:
+            raise UserError(f"--config {file}: {field.name} has no value: give it one or leave the line out")
     return values
 
 
@@ -110,7 +116,7 @@ def _parser(config_class: type, prog: str | None, description: str | None) -> An
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=prog, description=description or first_line(config_class), exit_on_error=False
+        prog=prog, description=description or first_line(config_class), exit_on_error=False, allow_abbrev=False
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below.")
     parser.add_class_arguments(config_class)
@@ -151,12 +157,24 @@ def _one_line(message: str, flags: list[str]) -> str:
         return f"--{found[1]} {found[3]}: {remedy}"
     if found := re.search(r"unrecognized arguments?: (\S+)", message):
         return f"unknown option {found[1]}{_did_you_mean(found[1], flags)}: see --help for the list"
+    if found := re.search(r"arguments are required: (.*)", message):
+        missing = ", ".join(f"--{name}" for name in found[1].split(", "))
+        return f"{missing}: missing: give a value, see --help"
     return f"{message}: see --help"
 
 
-def _config_files(arguments: list[str]) -> list[Path]:
-    following = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--config"]
-    return [Path(value) for value in following + [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]]
+def _split_off_files(arguments: list[str]) -> tuple[list[Path], list[str]]:
+    """The files after `--config`, and the other arguments."""
+    files, others, rest = [], [], iter(arguments)
+    for argument in rest:
+        value = next(rest, None) if argument == "--config" else None
+        if value is not None:
+            files.append(Path(value))
+        elif argument.startswith("--config="):
+            files.append(Path(argument.split("=", 1)[1]))
+        else:
+            others.append(argument)
+    return files, others
 
 
 def _refuse_unknown(config_class: type, values: Mapping[str, Any], where: str = "") -> None:

@@ -4,7 +4,9 @@ A packaged set is one function below; `load_examples` finds it by its short name
 """
 
 import csv
+import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -59,11 +61,28 @@ def load_corpus(name: str) -> str:
     if path.is_file() and not tabular:
         text = read_text(path)
     else:
-        # A break inside a review would look like the border between two.
-        text = "\n".join(" ".join(example.text.split()) for example in load_examples(name))
+        # A break inside a review would look like the border between two. Repeated ones are kept once, else a text
+        # cut in two would hold the same review on both sides.
+        text = "\n".join(dict.fromkeys(" ".join(example.text.split()) for example in mix_labels(load_examples(name))))
     if not text.strip():
         raise UserError(f"{name}: holds no text: give a file with some, or a packaged set: {', '.join(PACKAGED)}")
     return text
+
+
+def mix_labels(examples: list[Example]) -> list[Example]:
+    """The same examples with their labels spread evenly, each label's own order kept.
+
+    The packaged reviews stand sorted by label, so that a text cut at 90 % would train on one kind and test on the
+    other; and reviews of one film stand together, so that shuffling would put them on both sides of the cut.
+    """
+    sizes = Counter(example.label for example in examples)
+    seen: Counter[int | None] = Counter()
+    places = []
+    for example in examples:
+        seen[example.label] += 1
+        places.append(seen[example.label] / sizes[example.label])
+    order = sorted(range(len(examples)), key=places.__getitem__)
+    return [examples[i] for i in order]
 
 
 def read_text(path: Path) -> str:
@@ -85,7 +104,7 @@ def _movie_reviews(source: str) -> list[Example]:
 
 
 def _icwsm2014(part: str) -> list[Example]:
-    lines = (asset_path("icwsm2014") / f"{part}.tsv").read_text(encoding="utf-8").splitlines()
+    lines = (asset_path("icwsm2014") / f"{part}.tsv").read_text(encoding="utf-8").split("\n")
     rows = [line.split("\t", 2) for line in lines if line.strip()]  # id, mean of 20 ratings, text
     return [Example(text, rating=float(rating)) for _, rating, text in rows]
 
@@ -95,7 +114,7 @@ def _zh_reviews() -> list[Example]:
     return [
         Example(line, label=label)
         for file, label in (("neg.txt", 0), ("pos.txt", 1))
-        for line in (folder / file).read_text(encoding="utf-8").splitlines()
+        for line in (folder / file).read_text(encoding="utf-8").split("\n")
         if line.strip()
     ]
 
@@ -113,12 +132,13 @@ PACKAGED: dict[str, Callable[[], list[Example]]] = {
 
 def _from_file(path: Path) -> Iterator[Example]:
     text = read_text(path)
+    # Not str.splitlines: it also breaks at U+2028 and its like, which stand inside real texts.
     if path.suffix in (".csv", ".tsv"):
-        rows = list(csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if path.suffix == ".tsv" else ","))
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ","))
     elif path.suffix in (".jsonl", ".json"):
         rows = _json_rows(path, text)
     else:
-        yield from (Example(line) for line in text.splitlines() if line.strip())
+        yield from (Example(line) for line in text.split("\n") if line.strip())
         return
     if rows:
         yield from _to_examples(str(path), rows)
@@ -126,7 +146,9 @@ def _from_file(path: Path) -> Iterator[Example]:
 
 def _json_rows(path: Path, text: str) -> list[dict]:
     try:
-        rows = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
+        lines = [text] if path.suffix == ".json" else [line for line in text.split("\n") if line.strip()]
+        rows = [json.loads(line) for line in lines]
+        rows = rows[0] if path.suffix == ".json" else rows
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON ({error}): mend the file") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -145,8 +167,11 @@ def _to_examples(name: str, rows: list[dict]) -> Iterator[Example]:
             raise UserError(f"{name}: row {number} has no {text_column}: mend the row or leave it out")
         label = row.get(label_column) if label_column else None
         try:
-            yield Example(row[text_column], label=None if label in (None, "") else int(label))
-        except ValueError as error:
+            whole = None if label in (None, "") else int(label)
+            if isinstance(label, float) and whole != label:
+                raise ValueError("int() would cut off the fraction")
+            yield Example(row[text_column], label=whole)
+        except (TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{name}: row {number} has the label {label!r}: use whole numbers from 0") from error
 
 

@@ -38,5 +38,6 @@ def run_program(main: Callable[[], None]) -> None:
 
 
 def _fail(line: str) -> int:
-    print(f"error: {line}", file=sys.stderr)
+    # A path or a value quoted in the message may itself hold a line break.
+    print(f"error: {' '.join(line.splitlines())}", file=sys.stderr)
     return 2

@@ -35,8 +35,10 @@ def resolve_model(name: str, *, suggestion: str) -> Path:
             raise out_of_reach(name, suggestion) from error
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=WANTED))
-    except HfHubHTTPError as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # HTTP, connection, JSON and lookup errors, of several libraries
+        if isinstance(error, OSError) and error.errno and not isinstance(error, HfHubHTTPError):
+            raise  # the disk's fault, not the hub's
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{name}: the hub refused it ({reason}): check the name, or use {suggestion}") from error
 
 
@@ -104,4 +106,5 @@ def _proxy(endpoint: str) -> str | None:
     from urllib.request import getproxies, proxy_bypass
 
     address = urlsplit(endpoint)
-    return None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
+    proxy = None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"  # the scheme is often left out

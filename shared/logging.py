@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 console = Console(stderr=True)
 output = Console()
@@ -79,16 +80,17 @@ def progress_bar(description: str, total: float | None, *, done: float = 0, show
 
 def print_table(title: str, rows: list[dict[str, Any]]) -> None:
     """Print rows with the same keys as a table on stdout."""
-    table = Table(title=title, title_justify="left")
+    # Text, since rich would take [square brackets] in a plain string for markup.
+    table = Table(title=Text(title), title_justify="left")
     for column in rows[0] if rows else ():
-        table.add_column(column)
+        table.add_column(Text(column))
     for row in rows:
-        table.add_row(*(format_cell(value) for value in row.values()))
+        table.add_row(*(Text(format_cell(value)) for value in row.values()))
     output.print(table)
 
 
 def format_cell(value: Any) -> str:
-    """A value as tables show it: 3 significant digits below 0.001, else 3 decimals; thousands with commas."""
+    """A value as tables show it: below 0.001 3 significant digits, below 100 3 decimals, then none, with commas."""
     if value is None:
         return "–"
     if isinstance(value, bool | str):
@@ -98,7 +100,7 @@ def format_cell(value: Any) -> str:
     if isinstance(value, float):
         if value == 0 or 1e-3 <= abs(value) < 100:
             return f"{value:.3f}"
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1e}"
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2e}"
     return str(value)
 
 

@@ -68,7 +68,10 @@ class RunFolder:
         if not file.exists():
             return []
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        try:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+        except json.JSONDecodeError as error:
+            raise UserError(f"{file}: damaged, a line is not valid JSON: remove that line") from error
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop lines past `step`, which a resumed run will log again."""

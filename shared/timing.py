@@ -18,7 +18,7 @@ class Timer:
     True
     """
 
-    _start: float = field(default=0.0, init=False)
+    _start: float | None = field(default=None, init=False)
     _stop: float | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
@@ -32,6 +32,8 @@ class Timer:
 
     @property
     def seconds(self) -> float:
+        if self._start is None:
+            raise RuntimeError("the timer was never started: use it as `with Timer() as timer:`")
         return (self._stop if self._stop is not None else time.perf_counter()) - self._start
 
     def rate(self, count: float) -> float:

@@ -1,0 +1,61 @@
+"""Files are whole or absent."""
+
+import json
+import os
+
+import pytest
+
+from shared.files import atomic_path, write_json, write_text
+
+
+def test_a_failing_block_leaves_the_old_file_and_no_draft(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError, match="half way"), atomic_path(target) as draft:
+        draft.write_text("ne")
+        raise RuntimeError("half way")
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, run_python):
+    (tmp_path / "a.txt").write_text("old")
+    program = (
+        "import os, pathlib, signal\nfrom shared.files import atomic_path\n"
+        "with atomic_path(pathlib.Path('a.txt')) as draft:\n"
+        "    draft.write_text('ne')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert run_python("-c", program).returncode == -9
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_the_old_file_stands_until_the_block_ends_and_then_only_the_new(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with atomic_path(target) as draft:
+        draft.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_missing_parent_folders_are_made(tmp_path):
+    write_text(tmp_path / "a" / "b" / "c.txt", "文")
+    assert (tmp_path / "a" / "b" / "c.txt").read_bytes() == "文".encode()
+
+
+def test_json_is_readable_by_people_and_comes_back_equal(tmp_path):
+    value = {"name": "模型", "scores": [1, 0.5, None]}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert "模型" in text and text.endswith("}\n")
+    assert json.loads(text) == value
+
+
+def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", object())
+    assert (tmp_path / "a.json").read_text() == "1\n"
+    assert os.listdir(tmp_path) == ["a.json"]
