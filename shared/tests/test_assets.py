@@ -79,7 +79,7 @@ def test_a_manifest_of_another_shape_is_not_whole(tmp_path, manifest):
 
 
 def test_two_processes_that_mend_the_same_asset_at_once_both_succeed(shelf, empty_cache):
-    """Regression: each saw the other's working folder, or the damaged copy, vanish under it."""
+    # Each may see the other's working folder, or the damaged copy, vanish under it.
     asset = shelf.wheel(WHEEL, KEEP)
     folder = asset_path("toy")
     (folder / "weights.bin").write_bytes(b"damaged")
