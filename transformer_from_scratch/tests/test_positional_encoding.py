@@ -37,9 +37,9 @@ def test_an_odd_width_is_refused():
         sinusoidal_table(4, 7)
 
 
-@pytest.mark.parametrize("encoding", [SinusoidalEncoding(20, 8), LearnedEncoding(20, 8)])
-def test_rows_after_a_cache_get_their_own_positions(encoding):
-    x = torch.zeros(1, 10, 8)
+@pytest.mark.parametrize("kind", [SinusoidalEncoding, LearnedEncoding])
+def test_rows_after_a_cache_get_their_own_positions(kind):
+    encoding, x = kind(20, 8), torch.zeros(1, 10, 8)
     torch.testing.assert_close(encoding(x)[:, 6:], encoding(x[:, 6:], first=6))
 
 
