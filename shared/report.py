@@ -1,0 +1,174 @@
+"""A quickstart's result as a small JSON file, and one HTML page made of such files.
+
+A project fills a `Section` and saves it in its output folder; demo.py puts all sections into one page that needs no
+network: plotly.js stands inside it. Every text is given in both languages, and the page switches between them.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared.files import write_json, write_text
+from shared.logging import format_cell
+from shared.phrases import LANGUAGES, Language, both, has_phrase, phrase
+from shared.runs import read_json
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Text = Mapping[str, str] | str  # {"en": ..., "zh": ...}, or one text for both languages
+
+SECTION = "section.json"
+PAGE = Path(__file__).with_name("report_page.html")
+
+
+class Section:
+    """One project's part of the report: blocks in the order in which they are added."""
+
+    def __init__(self, title: Text, summary: Text) -> None:
+        self._content: dict[str, Any] = {"title": _pair(title), "summary": _pair(summary), "blocks": []}
+
+    def text(self, text: Text) -> None:
+        """Paragraphs, with a blank line between them."""
+        self._add("text", text=_pair(text))
+
+    def numbers(self, numbers: Sequence[tuple[Text, Any]]) -> None:
+        """A row of headline figures, each with what it is."""
+        self._add("numbers", numbers=[{"label": _pair(label), "value": format_cell(value)} for label, value in numbers])
+
+    def figure(self, draw: Callable[[Language], "go.Figure"], caption: Text) -> None:
+        """A Plotly figure, drawn once in each language."""
+        drawn = {language: json.loads(draw(language).to_json()) for language in LANGUAGES}
+        for figure in drawn.values():
+            figure["layout"].pop("template", None)  # the page has its own, for light and dark
+        self._add("figure", figure=drawn, caption=_pair(caption))
+
+    def table(self, rows: Sequence[Mapping[str, Any]], caption: Text) -> None:
+        """Rows with the same keys. Headings are the phrases `column.KEY`; a cell may be a text in two languages."""
+        headings = [_pair(both(f"column.{key}") if has_phrase(f"column.{key}") else key) for key in rows[0]]
+        cells = [[_pair(v) if isinstance(v, Mapping) else _pair(format_cell(v)) for v in row.values()] for row in rows]
+        self._add("table", headings=headings, rows=cells, caption=_pair(caption))
+
+    def samples(self, samples: Sequence[tuple[Text, str]], caption: Text) -> None:
+        """Texts a model wrote, shown as they are, each under its label."""
+        labelled = [{"label": _pair(label), "text": text} for label, text in samples]
+        self._add("samples", samples=labelled, caption=_pair(caption))
+
+    def save(self, folder: Path) -> None:
+        """Write section.json."""
+        write_json(folder / SECTION, self._content)
+
+    def _add(self, kind: str, **content: Any) -> None:
+        self._content["blocks"].append({"kind": kind, **content})
+
+
+def read_section(folder: Path) -> dict[str, Any]:
+    """The section a quickstart left in its folder. Raises UserError where it is missing or damaged."""
+    return read_json(folder / SECTION)
+
+
+def write_report(
+    file: Path, sections: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]], facts: Mapping[str, Any]
+) -> None:
+    """Write the page.
+
+    `sections` are those of `read_section`, each with `command` and `seconds` added. `failures` have `project`, `why`
+    and `log`. `facts` fill the footer: date, commit, hardware, seconds and command.
+    """
+    from plotly.offline import get_plotlyjs
+
+    figures: list[Any] = []
+    parts = [_section(section, f"section-{number}", figures) for number, section in enumerate(sections, start=1)]
+    body = "".join(parts) or f"<p>{_words(both('report.nothing'))}</p>"
+    if len(sections) > 1:
+        links = [
+            f'<li><a href="#section-{number}">{_words(section["title"])}</a></li>'
+            for number, section in enumerate(sections, start=1)
+        ]
+        body = f"<nav><h2>{_words(both('report.contents'))}</h2><ol>{''.join(links)}</ol></nav>" + body
+    page = PAGE.read_text(encoding="utf-8")
+    for mark, content in {
+        "TITLE": escape(phrase("report.title", "en")),
+        "HEADING": _words(both("report.title")),
+        "LEAD": _words(both("report.lead")),
+        "FAILURES": _failures(failures),
+        "BODY": body,
+        "FOOTER": _words(both("report.footer", **facts)),
+        "PLOTLY": get_plotlyjs(),
+        # "<" inside a text must not end the script that carries it.
+        "FIGURES": json.dumps(figures, ensure_ascii=False).replace("<", "\\u003c"),
+    }.items():
+        page = page.replace(f"@@{mark}@@", content, 1)
+    write_text(file, page)
+
+
+def _section(section: Mapping[str, Any], anchor: str, figures: list[Any]) -> str:
+    blocks = "".join(_block(block, figures) for block in section["blocks"])
+    seconds = both("report.seconds", seconds=f"{section['seconds']:.0f}")
+    return (
+        f'<section id="{anchor}"><h2>{_words(section["title"])}</h2>'
+        f'<p class="summary">{_words(section["summary"])}</p>{blocks}'
+        f'<p class="command">{_words(both("report.command"))}: <code>{escape(section["command"])}</code>'
+        f" · {_words(seconds)}</p></section>"
+    )
+
+
+def _block(block: Mapping[str, Any], figures: list[Any]) -> str:
+    match block["kind"]:
+        case "text":
+            return _paragraphs(block["text"])
+        case "numbers":
+            tiles = "".join(f"<div><b>{escape(n['value'])}</b>{_words(n['label'])}</div>" for n in block["numbers"])
+            return f'<div class="numbers">{tiles}</div>'
+        case "figure":
+            figures.append(block["figure"])
+            plot = f'<div class="plot" data-figure="{len(figures) - 1}"></div>'
+            return f"<figure>{plot}<figcaption>{_words(block['caption'])}</figcaption></figure>"
+        case "table":
+            head = "".join(f"<th>{_words(heading)}</th>" for heading in block["headings"])
+            rows = ("".join(f"<td>{_words(cell)}</td>" for cell in row) for row in block["rows"])
+            body = "".join(f"<tr>{row}</tr>" for row in rows)
+            table = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+            return f"<figure>{table}<figcaption>{_words(block['caption'])}</figcaption></figure>"
+        case "samples":
+            boxes = "".join(
+                f'<div class="sample"><h4>{_words(s["label"])}</h4><pre>{escape(s["text"])}</pre></div>'
+                for s in block["samples"]
+            )
+            caption = f"<figcaption>{_words(block['caption'])}</figcaption>"
+            return f'<figure><div class="samples">{boxes}</div>{caption}</figure>'
+        case kind:
+            raise ValueError(f"a report has no block of the kind {kind!r}")
+
+
+def _failures(failures: Sequence[Mapping[str, str]]) -> str:
+    if not failures:
+        return ""
+    items = "".join(
+        f"<li><b>{escape(failure['project'])}</b>: {escape(failure['why'])}"
+        f"<br><small>{_words(both('report.failure_log'))}: <code>{escape(failure['log'])}</code></small></li>"
+        for failure in failures
+    )
+    return f'<div class="failures"><h2>{_words(both("report.failures"))}</h2><ul>{items}</ul></div>'
+
+
+def _paragraphs(text: Mapping[str, str]) -> str:
+    """A text's paragraphs in each language; the page's style shows one language's."""
+    return "".join(
+        f'<div class="only-{language}" lang="{language}">'
+        + "".join(f"<p>{escape(paragraph)}</p>" for paragraph in text[language].split("\n\n"))
+        + "</div>"
+        for language in LANGUAGES
+    )
+
+
+def _words(text: Mapping[str, str]) -> str:
+    if text["en"] == text["zh"]:
+        return escape(text["en"])
+    return "".join(f'<span class="only-{lang}" lang="{lang}">{escape(text[lang])}</span>' for lang in LANGUAGES)
+
+
+def _pair(text: Text) -> dict[str, str]:
+    return {"en": text, "zh": text} if isinstance(text, str) else dict(text)
