@@ -1,45 +1,37 @@
-"""The Streamlit hub: one menu over the pages of all projects. `make app`, or `streamlit run app.py`."""
+"""The hub: a home page and every project's demo page, in one Streamlit app.
 
-from pathlib import Path
+streamlit run app.py
+"""
 
 import streamlit as st
 
-from shared.page import choose_language
-from shared.phrases import Language, phrase
-
-PAGES = {
-    "transformer_from_scratch": "app.py",
-    "bert_sentiment_analysis": "app.py",
-    "gpt_text_generation": "app.py",
-    "qa_system": "app/streamlit_ui.py",
-    "model_optimization": "app.py",
-    "multimodal_llm": "app.py",
-}
+from shared.page import choose_language, current_language
+from shared.phrases import phrase
+from tools.projects import PROJECTS, page_of
 
 
-def home(language: Language, here: set[str]) -> None:
-    st.title(phrase("app.title", language))
-    st.write(phrase("app.lead", language))
-    for project in PAGES:
-        with st.container(border=True):
-            st.subheader(phrase(f"app.page.{project}", language))
-            st.write(phrase(f"app.about.{project}", language))
-            st.caption(phrase("app.here" if project in here else "app.not_yet", language))
-
-
-def main() -> None:
-    st.set_page_config(page_title="laptop-llm", layout="wide")
+def home() -> None:
+    """What the six projects are, and links to those that are here."""
     language = choose_language()
-    root = Path(__file__).parent
-    files = {project: root / project / page for project, page in PAGES.items()}
-    here = {project for project, file in files.items() if file.exists()}
-    pages = [st.Page(lambda: home(language, here), title=phrase("app.home", language), url_path="home", default=True)]
-    pages += [
-        st.Page(files[project], title=phrase(f"app.page.{project}", language), url_path=project)
-        for project in PAGES
-        if project in here
-    ]
-    st.navigation(pages).run()
+    st.title(phrase("app.title", language))
+    st.markdown(phrase("app.lead", language))
+    left, right = st.columns(2)
+    for number, project in enumerate(PROJECTS):
+        # A fixed height keeps the cards of a row level.
+        with (left, right)[number % 2].container(border=True, height=190):
+            st.subheader(phrase(f"app.page.{project}", language))
+            st.markdown(phrase(f"app.about.{project}", language))
+            if project in pages:
+                st.page_link(pages[project], label=phrase("app.open", language), icon=":material/arrow_forward:")
+            else:
+                st.caption(phrase("app.not_yet", language))
 
 
-main()
+language = current_language()
+pages = {
+    project: st.Page(path, title=phrase(f"app.page.{project}", language), url_path=project)
+    for project in PROJECTS
+    if (path := page_of(project))
+}
+st.set_page_config(page_title=phrase("app.title", language), layout="wide")
+st.navigation([st.Page(home, title=phrase("app.home", language), default=True), *pages.values()]).run()

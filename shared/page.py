@@ -1,22 +1,41 @@
-"""What every Streamlit page needs: a language switch that all pages of the hub share."""
+"""What every Streamlit page shares: the choice of language, remembered from page to page and in the address."""
 
 from shared.phrases import LANGUAGES, Language, phrase
 
-_NAMES: dict[Language, str] = {"en": "English", "zh": "中文"}
+NAMES: dict[Language, str] = {"zh": "中文", "en": "English"}
 
 
-def choose_language() -> Language:
-    """The switch in the sidebar. It starts from `?lang=zh`, else the browser's own language, and keeps its choice."""
+def current_language() -> Language:
+    """The visit's language: the one chosen on a page, else `?lang=` in the address, else the browser's own."""
     import streamlit as st
 
     if "language" not in st.session_state:
-        asked = st.query_params.get("lang") or str(st.context.locale or "en")[:2]
-        st.session_state["language"] = asked if asked in LANGUAGES else "en"
-    before: Language = st.session_state["language"]
-    chosen = st.sidebar.segmented_control(
-        phrase("app.language", before), LANGUAGES, default=before, format_func=_NAMES.__getitem__, key="language_switch"
+        asked = st.query_params.get("lang")
+        browsers = "zh" if (st.context.locale or "").lower().startswith("zh") else "en"
+        st.session_state["language"] = asked if asked in LANGUAGES else browsers
+    return st.session_state["language"]
+
+
+def choose_language() -> Language:
+    """Show the language switch in the sidebar and return the choice. A page calls it first, and once."""
+    import streamlit as st
+
+    language = current_language()
+    names = list(NAMES)
+
+    # Streamlit forgets a widget's value when the page changes; a value of our own stays for the whole visit.
+    def keep() -> None:
+        st.session_state["language"] = st.session_state["language_switch"]
+
+    st.sidebar.radio(
+        phrase("app.language", language),
+        names,
+        index=names.index(language),
+        format_func=NAMES.get,
+        horizontal=True,
+        key="language_switch",
+        on_change=keep,
     )
-    if chosen and chosen != before:
-        st.session_state["language"] = chosen
-        st.rerun()
-    return before
+    if st.query_params.get("lang") != language:
+        st.query_params["lang"] = language
+    return language
