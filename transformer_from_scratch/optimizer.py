@@ -1,5 +1,7 @@
 """The optimizers: AdamW for everything, or Muon for the matrices inside the blocks and AdamW for the rest."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -24,28 +26,39 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = weight.grad.lerp(state["momentum"], group["momentum"])  # Nesterov: look one step ahead
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                scale = max(1.0, weight.size(0) / weight.size(1)) ** 0.5
-                weight.add_(orthogonalise(update), alpha=-group["lr"] * scale)
+                if weight.grad is not None:
+                    by_shape.setdefault(weight.shape, []).append(weight)
+            for (rows, columns), weights in by_shape.items():
+                # Matrices of one shape go through the products together: many small products waste the cores.
+                updates = orthogonalise(torch.stack([self._momentum(weight, group) for weight in weights]))
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                scale = max(1.0, rows / columns) ** 0.5
+                torch._foreach_add_(weights, list(updates), alpha=-group["lr"] * scale)
+
+    def _momentum(self, weight: nn.Parameter, group: dict[str, Any]) -> Tensor:
+        """The running mean of the gradients, one step ahead (Nesterov)."""
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+        return weight.grad.lerp(state["momentum"], group["momentum"])
 
 
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """A matrix with the same singular vectors and singular values near 1 (.7 to 1.2), by matrix products alone."""
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Matrices (..., rows, columns) with the same singular vectors and singular values near 1 (.7 to 1.2).
+
+    By products alone, which run everywhere; a singular value decomposition would take many times as long.
+    """
     a, b, c = NEWTON_SCHULZ
-    x = matrix.T if matrix.size(0) > matrix.size(1) else matrix  # the smaller Gram matrix is the cheaper one
-    x = x / x.norm().clamp_min(1e-7)  # now no singular value exceeds 1
+    tall = matrices.size(-2) > matrices.size(-1)
+    x = matrices.mT if tall else matrices  # the smaller Gram matrix is the cheaper one
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)  # now no singular value exceeds 1
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if matrix.size(0) > matrix.size(1) else x
+    return x.mT if tall else x
 
 
 def build_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:

@@ -17,7 +17,7 @@ from transformer_from_scratch.train_simple_lm import train
 
 SECONDS = 110  # measured on 2 cores; the demo's estimate of the time left starts from it
 
-STEPS = 1500
+STEPS = 1000
 LONGEST_NGRAM = 6
 PROMPTS = {"rotten_tomatoes": ("the film ", "a moving "), "zh_reviews": ("这本书", "酒店的")}
 
@@ -36,7 +36,7 @@ class QuickstartConfig:
 
 def run(out_dir: str | Path, data: str = "rotten_tomatoes", smoke: bool = False) -> dict[str, Any]:
     """Train into `out_dir` and write its section.json. Returns the training's summary."""
-    size: dict[str, Any] = PRESETS["tiny"] if smoke else {"max_steps": STEPS, "eval_every": 150}
+    size: dict[str, Any] = PRESETS["tiny"] if smoke else {"max_steps": STEPS, "eval_every": 100}
     settings = {**ARCHITECTURES["modern"], **size, "tracking": "none"}
     config = TrainingConfig(data=data, architecture="modern", **settings)
     folder = RunFolder.create(out_dir, PROJECT, to_dict(config))
