@@ -5,6 +5,7 @@ network: plotly.js stands inside it. Every text is given in both languages, and 
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -31,7 +32,7 @@ class Section:
         self._content: dict[str, Any] = {"title": _pair(title), "summary": _pair(summary), "blocks": []}
 
     def text(self, text: Text) -> None:
-        """Paragraphs, with a blank line between them."""
+        """Paragraphs, with a blank line between them; what stands in `backticks` is shown as code."""
         self._add("text", text=_pair(text))
 
     def numbers(self, numbers: Sequence[tuple[Text, Any]]) -> None:
@@ -46,10 +47,12 @@ class Section:
         self._add("figure", figure=drawn, caption=_pair(caption))
 
     def table(self, rows: Sequence[Mapping[str, Any]], caption: Text) -> None:
-        """Rows with the same keys. Headings are the phrases `column.KEY`; a cell may be a text in two languages."""
-        headings = [_pair(both(f"column.{key}") if has_phrase(f"column.{key}") else key) for key in rows[0]]
-        cells = [[_pair(v) if isinstance(v, Mapping) else _pair(format_cell(v)) for v in row.values()] for row in rows]
-        self._add("table", headings=headings, rows=cells, caption=_pair(caption))
+        """One line a row. Headings are the phrases `column.KEY`; a cell may be a text in two languages."""
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        headings = [_pair(both(f"column.{key}") if has_phrase(f"column.{key}") else key) for key in keys]
+        cells = [[_cell(row.get(key)) for key in keys] for row in rows]
+        numeric = [all(isinstance(row.get(key), int | float | None) for row in rows) for key in keys]
+        self._add("table", headings=headings, numeric=numeric, rows=cells, caption=_pair(caption))
 
     def samples(self, samples: Sequence[tuple[Text, str]], caption: Text) -> None:
         """Texts a model wrote, shown as they are, each under its label."""
@@ -70,12 +73,12 @@ def read_section(folder: Path) -> dict[str, Any]:
 
 
 def write_report(
-    file: Path, sections: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]], facts: Mapping[str, Any]
+    file: Path, sections: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
 ) -> None:
     """Write the page.
 
     `sections` are those of `read_section`, each with `command` and `seconds` added. `failures` have `project`, `why`
-    and `log`. `facts` fill the footer: date, commit, hardware, seconds and command.
+    (one line) and `log` (a path, or nothing). `facts` fill the footer: date, commit, hardware, seconds and command.
     """
     from plotly.offline import get_plotlyjs
 
@@ -88,8 +91,7 @@ def write_report(
             for number, section in enumerate(sections, start=1)
         ]
         body = f"<nav><h2>{_words(both('report.contents'))}</h2><ol>{''.join(links)}</ol></nav>" + body
-    page = PAGE.read_text(encoding="utf-8")
-    for mark, content in {
+    contents = {
         "TITLE": escape(phrase("report.title", "en")),
         "HEADING": _words(both("report.title")),
         "LEAD": _words(both("report.lead")),
@@ -99,8 +101,9 @@ def write_report(
         "PLOTLY": get_plotlyjs(),
         # "<" inside a text must not end the script that carries it.
         "FIGURES": json.dumps(figures, ensure_ascii=False).replace("<", "\\u003c"),
-    }.items():
-        page = page.replace(f"@@{mark}@@", content, 1)
+    }
+    # All marks at once: a text that itself holds a mark must stay as it is.
+    page = re.sub("@@([A-Z]+)@@", lambda mark: contents[mark[1]], PAGE.read_text(encoding="utf-8"))
     write_text(file, page)
 
 
@@ -127,8 +130,12 @@ def _block(block: Mapping[str, Any], figures: list[Any]) -> str:
             plot = f'<div class="plot" data-figure="{len(figures) - 1}"></div>'
             return f"<figure>{plot}<figcaption>{_words(block['caption'])}</figcaption></figure>"
         case "table":
-            head = "".join(f"<th>{_words(heading)}</th>" for heading in block["headings"])
-            rows = ("".join(f"<td>{_words(cell)}</td>" for cell in row) for row in block["rows"])
+            kinds = [' class="number"' if numeric else "" for numeric in block["numeric"]]
+            head = "".join(f"<th{kind}>{_words(h)}</th>" for kind, h in zip(kinds, block["headings"], strict=True))
+            rows = (
+                "".join(f"<td{kind}>{_words(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
+                for row in block["rows"]
+            )
             body = "".join(f"<tr>{row}</tr>" for row in rows)
             table = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
             return f"<figure>{table}<figcaption>{_words(block['caption'])}</figcaption></figure>"
@@ -143,14 +150,14 @@ def _block(block: Mapping[str, Any], figures: list[Any]) -> str:
             raise ValueError(f"a report has no block of the kind {kind!r}")
 
 
-def _failures(failures: Sequence[Mapping[str, str]]) -> str:
+def _failures(failures: Sequence[Mapping[str, Any]]) -> str:
     if not failures:
         return ""
-    items = "".join(
-        f"<li><b>{escape(failure['project'])}</b>: {escape(failure['why'])}"
-        f"<br><small>{_words(both('report.failure_log'))}: <code>{escape(failure['log'])}</code></small></li>"
-        for failure in failures
-    )
+    items = ""
+    for failure in failures:
+        log = f"{_words(both('report.failure_log'))}: <code>{escape(failure['log'])}</code>"
+        where = f"<br><small>{log}</small>" if failure["log"] else ""
+        items += f"<li><b>{escape(failure['project'])}</b>: {_words(_pair(failure['why']))}{where}</li>"
     return f'<div class="failures"><h2>{_words(both("report.failures"))}</h2><ul>{items}</ul></div>'
 
 
@@ -158,16 +165,24 @@ def _paragraphs(text: Mapping[str, str]) -> str:
     """A text's paragraphs in each language; the page's style shows one language's."""
     return "".join(
         f'<div class="only-{language}" lang="{language}">'
-        + "".join(f"<p>{escape(paragraph)}</p>" for paragraph in text[language].split("\n\n"))
+        + "".join(f"<p>{_with_code(escape(paragraph))}</p>" for paragraph in text[language].split("\n\n"))
         + "</div>"
         for language in LANGUAGES
     )
+
+
+def _with_code(escaped: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escaped)
 
 
 def _words(text: Mapping[str, str]) -> str:
     if text["en"] == text["zh"]:
         return escape(text["en"])
     return "".join(f'<span class="only-{lang}" lang="{lang}">{escape(text[lang])}</span>' for lang in LANGUAGES)
+
+
+def _cell(value: Any) -> dict[str, str]:
+    return _pair(value if isinstance(value, Mapping) else format_cell(value))
 
 
 def _pair(text: Text) -> dict[str, str]:
