@@ -188,7 +188,7 @@ def readable(log: str) -> str:
     """A log without colours, and of every progress bar only its last state."""
     lines = log.replace("\r\n", "\n").split("\n")
     lines = [re.split(r"\r|\x1b\[2K", line)[-1] for line in lines]
-    return "\n".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in lines)
+    return "\n".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in lines)
 
 
 def last_words(log: str) -> str:
