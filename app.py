@@ -13,6 +13,7 @@ from tools.projects import PROJECTS, page_of
 def home() -> None:
     """What the six projects are, and links to those that are here."""
     language = choose_language()
+    st.set_page_config(page_title=phrase("app.title", language))  # the other pages go by their names in the menu
     st.title(phrase("app.title", language))
     st.markdown(phrase("app.lead", language))
     for start in range(0, len(PROJECTS), 2):
@@ -32,5 +33,5 @@ pages = {
     for project in PROJECTS
     if (path := page_of(project))
 }
-st.set_page_config(page_title=phrase("app.title", language), layout="wide")
+st.set_page_config(layout="wide")
 st.navigation([st.Page(home, title=phrase("app.home", language), default=True), *pages.values()]).run()
