@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+# Threads that wait for each other spin: on a busy machine the tests' tiny models would take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "", None)
 
 

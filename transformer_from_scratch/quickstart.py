@@ -97,7 +97,7 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
     section.figure(curve, both("transformer.caption.curve"))
     section.table(_ladder(config, ngrams, vocabulary, summary), both("transformer.caption.ladder"))
     if min(ngrams) < summary["val_loss"]:
-        share = f"{summary['tokens_seen'] / len(text.train):.1f}"
+        share = f"{summary['tokens_seen'] / len(text.train):.2g}"
         section.text(both("transformer.explain.counting_wins", n=best_ngram, share=share))
 
     section.text(both("transformer.explain.attention"))

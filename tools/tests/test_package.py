@@ -59,6 +59,7 @@ def test_help_answers_outside_the_checkout(installed, tmp_path):
     assert "--preset" in shown.stdout
 
 
+@pytest.mark.network
 def test_the_quickstart_runs_outside_the_checkout(installed, tmp_path):
     arguments = ("-m", "transformer_from_scratch.quickstart", "--smoke", "true", "--output", tmp_path / "out")
     shown = run_outside(installed, tmp_path, *arguments)
