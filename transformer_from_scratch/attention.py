@@ -22,16 +22,18 @@ from transformer_from_scratch.positional_encoding import RotaryEncoding
 
 
 def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, scale: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """Attention written out, equation (1): the path to read, and the one that can show its weights.
 
-    query (..., T, Dh), key and value (..., S, Dh), mask broadcastable to (..., T, S).
+    query (..., T, Dh), key and value (..., S, Dh), mask broadcastable to (..., T, S). `scale` multiplies the scores;
+    by default it is 1 / sqrt(Dh).
     Returns the output (..., T, Dh) and the weights (..., T, S), whose rows sum to 1, or to 0 where all is masked.
     """
     # Dot products of Dh independent terms have variance Dh; without the division a wide head's softmax would
     # saturate and pass no gradient (section 3.2.1).
-    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (..., T, S)
+    scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    scores = query @ key.transpose(-2, -1) * scale  # (..., T, S)
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf)
     weights = softmax(scores)
@@ -90,7 +92,7 @@ class MultiHeadAttention(nn.Module):
     `n_kv_heads` < `n_heads` lets groups of query heads share one key and value head, which shrinks the cache by that
     factor (grouped-query attention, arXiv 2305.13245). `rotary` turns queries and keys by their position
     (arXiv 2104.09864). `normalise_qk` puts both on the sphere before the dot product, which bounds the scores
-    (arXiv 2010.04245).
+    (arXiv 2010.04245). `scale` multiplies the scores; by default it is 1 / sqrt(Dh).
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class MultiHeadAttention(nn.Module):
         dropout: float = 0.0,
         rotary: RotaryEncoding | None = None,
         normalise_qk: bool = False,
+        scale: float | None = None,
     ) -> None:
         super().__init__()
         self.n_heads = n_heads
@@ -115,6 +118,7 @@ class MultiHeadAttention(nn.Module):
         self.dropout = dropout
         self.rotary = rotary
         self.normalise_qk = normalise_qk
+        self.scale = scale
         self.query = nn.Linear(width, width, bias=bias)
         self.key = nn.Linear(width, self.n_kv_heads * self.head_width, bias=bias)
         self.value = nn.Linear(width, self.n_kv_heads * self.head_width, bias=bias)
@@ -164,9 +168,10 @@ class MultiHeadAttention(nn.Module):
             before = causal_mask(n_queries, n_keys, query.device)
             mask = before if mask is None else mask & before
         if need_weights:
-            return scaled_dot_product_attention(query, key, value, mask)
+            return scaled_dot_product_attention(query, key, value, mask, self.scale)
         dropout = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=fused_causal), None
+        out = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=fused_causal, scale=self.scale)
+        return out, None
 
     def _split(self, x: Tensor, n_heads: int) -> Tensor:
         """(B, T, heads * Dh) -> (B, heads, T, Dh)"""

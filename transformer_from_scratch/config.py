@@ -30,8 +30,8 @@ class ModelConfig:
     """Share of activations dropped in training."""
     positions: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal"
     """How positions are told apart."""
-    norm: Literal["layer", "rms"] = "layer"
-    """LayerNorm, or RMSNorm, which neither centres nor shifts."""
+    norm: Literal["layer", "rms", "none"] = "layer"
+    """LayerNorm, or RMSNorm, which neither centres nor shifts; none shows what they are for."""
     norm_position: Literal["pre", "post"] = "pre"
     """Normalise before each sublayer, or after it as in the 2017 paper."""
     activation: Literal["relu", "gelu", "gelu_tanh", "relu_squared"] = "gelu"
@@ -40,6 +40,10 @@ class ModelConfig:
     """Whether linear layers and LayerNorm add a bias."""
     normalise_qk: bool = False
     """Normalise queries and keys before their dot product."""
+    scale_scores: bool = True
+    """Divide the dot products by the square root of the head's width; false shows what that is for."""
+    residuals: bool = True
+    """Add each sublayer's output to its input; false shows what that is for."""
     tie_embeddings: bool = True
     """Use the token embedding as the output layer too, with half the parameters."""
 

@@ -83,6 +83,7 @@ class TransformerBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.pre_norm = config.norm_position == "pre"
+        self.residuals = config.residuals
         self.attention = _attention(config, rotary)
         self.attention_norm = _norm(config)
         if cross_attention:
@@ -115,7 +116,7 @@ class TransformerBlock(nn.Module):
         return self._add(x, self.feed_forward(normed), self.feed_forward_norm), weights
 
     def _add(self, x: Tensor, update: Tensor, norm: nn.Module) -> Tensor:
-        x = x + self.dropout(update)
+        x = x + self.dropout(update) if self.residuals else self.dropout(update)
         return x if self.pre_norm else norm(x)
 
 
@@ -252,6 +253,8 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _norm(config: ModelConfig) -> nn.Module:
+    if config.norm == "none":
+        return nn.Identity()
     return RMSNorm(config.width) if config.norm == "rms" else LayerNorm(config.width, config.bias)
 
 
@@ -269,6 +272,7 @@ def _attention(config: ModelConfig, rotary: RotaryEncoding | None) -> MultiHeadA
         dropout=config.dropout,
         rotary=rotary,
         normalise_qk=config.normalise_qk,
+        scale=None if config.scale_scores else 1.0,
     )
 
 

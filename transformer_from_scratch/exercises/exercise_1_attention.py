@@ -7,7 +7,7 @@ CHECKED_BY = "transformer_from_scratch/tests/test_attention.py"
 
 
 def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, scale: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """Each query takes the mean of the values, weighted by how well it fits their keys.
 
@@ -16,7 +16,7 @@ def scaled_dot_product_attention(
 
     Steps:
       1. the dot product of every query with every key: `key.transpose(-2, -1)` turns the keys around;
-      2. divide by the square root of Dh (`query.size(-1)`);
+      2. multiply by `scale`; where it is None, divide by the square root of Dh (`query.size(-1)`);
       3. where the mask is False, put minus infinity: `scores.masked_fill(~mask, -math.inf)`;
       4. softmax over the last axis. `transformer_from_scratch.attention.softmax` gives zeros, not NaN, for a query
          that may look nowhere. Try torch's own `scores.softmax(-1)` first and see which test fails;
