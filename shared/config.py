@@ -128,7 +128,7 @@ def _parse(parser: Any, config_class: type, arguments: list[str]) -> dict[str, A
 
     flags = [option for action in parser._actions for option in action.option_strings]
     try:
-        namespace = parser.parse_args(_spell_out_switches(config_class, arguments))
+        namespace = parser.parse_args(_spell_out(config_class, arguments))
     except argparse.ArgumentError as error:
         raise UserError(_one_line(str(error), flags)) from error
     values = namespace.as_dict()
@@ -136,13 +136,15 @@ def _parse(parser: Any, config_class: type, arguments: list[str]) -> dict[str, A
     return values
 
 
-def _spell_out_switches(config_class: type, arguments: list[str]) -> list[str]:
-    """Let `--smoke` stand for `--smoke true`."""
-    switches = {f"--{field.name}" for field in dataclasses.fields(config_class) if field.type in (bool, "bool")}
+def _spell_out(config_class: type, arguments: list[str]) -> list[str]:
+    """Let `--smoke` stand for `--smoke true`, and `--max-steps` for `--max_steps`."""
+    fields = {f"--{field.name}": field.type in (bool, "bool") for field in dataclasses.fields(config_class)}
     spelled = []
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        spelled.append(argument)
-        if argument in switches and following.lower() not in ("true", "false"):
+        flag, equals, value = argument.partition("=")
+        flag = flag.replace("-", "_").replace("__", "--", 1) if flag.startswith("--") else flag
+        spelled.append(flag + equals + value if flag in fields else argument)
+        if fields.get(spelled[-1]) and following.lower() not in ("true", "false"):
             spelled.append("true")
     return spelled
 

@@ -86,6 +86,8 @@ class TrainingConfig(ModelConfig):
     """Blocks of `context` characters a step, over all processes."""
     max_steps: int = 2000
     """Optimizer steps."""
+    max_seconds: float | None = None
+    """Stop after about this long, the learning rate's course cut to fit; such a run does not resume bit for bit."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """adamw for all weights, or Muon for the blocks' matrices and AdamW for the rest."""
     learning_rate: float = 1e-3
@@ -123,6 +125,7 @@ class TrainingConfig(ModelConfig):
             check(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
         for name in ("warmup_steps", "weight_decay", "clip"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
+        check(self.max_seconds is None or self.max_seconds > 0, "max_seconds", self.max_seconds, "give seconds above 0")
         check(0 <= self.final_learning_rate <= 1, "final_learning_rate", self.final_learning_rate, "give 0 to 1")
         check(self.vocabulary >= 2, "vocabulary", self.vocabulary, "give at least 2")
 

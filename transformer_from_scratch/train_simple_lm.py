@@ -60,19 +60,22 @@ def train(
         for step in range(start, config.max_steps + 1):
             # Learning rate. All that is random in a step follows from (seed, step): a resumed run repeats it exactly.
             torch.manual_seed(config.seed * 1_000_003 + step * processes + rank)
-            training.set_learning_rate(optimizers, step, config)
+            seconds = seconds_before + timer.seconds
+            progress = training.progress(step, seconds, config)
+            training.set_learning_rate(optimizers, step, progress, config)
 
             # Evaluate, sample, save: before the first step, every so often, and after the last.
-            last, stopping = step == config.max_steps, training.any_process(accelerator, stop.requested)
+            stopping = training.any_process(accelerator, stop.requested)
+            last = training.any_process(accelerator, progress >= 1)
             due = last or step == 0 or (step % config.eval_every == 0 and step > start)
             if is_main and due:
                 loss = training.evaluate(model, text.validation, None if last else config.eval_blocks)
                 sample = training.draw_sample(model, text)
-                run.log_metrics({"step": step, "val_loss": loss, "seconds": timer.seconds, "sample": sample})
+                run.log_metrics({"step": step, "val_loss": loss, "seconds": seconds, "sample": sample})
                 tracker.log({"val_loss": loss}, step)
                 log.info("step %d: validation loss %.4f, sample %r", step, loss, sample[:60])
             if is_main and (due or stopping):
-                checkpoint.save_checkpoint(run.path, model, optimizers, step, seconds_before + timer.seconds)
+                checkpoint.save_checkpoint(run.path, model, optimizers, step, seconds)
             accelerator.wait_for_everyone()
             if last:
                 break
@@ -101,8 +104,7 @@ def train(
                     update(done=step + 1, note=f"loss {train_loss:.3f}")
                     on_step(step + 1, train_loss)
 
-    seconds = seconds_before + timer.seconds
-    tokens_seen = config.max_steps * config.batch_size * config.context
+    tokens_seen = step * config.batch_size * config.context
     summary = {
         "val_loss": loss if is_main else None,
         "params": sum(weight.numel() for weight in model.parameters()),

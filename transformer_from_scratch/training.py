@@ -98,19 +98,27 @@ def batch(
     return block[:, :-1], block[:, 1:]
 
 
-def learning_rate_factor(step: int, config: TrainingConfig) -> float:
+def progress(step: int, seconds: float, config: TrainingConfig) -> float:
+    """The share of the training that is behind, by steps or by time, whichever is further on; 1 is the end."""
+    by_time = seconds / config.max_seconds if config.max_seconds else 0.0
+    return max(step / config.max_steps, by_time)
+
+
+def learning_rate_factor(step: int, progress: float, config: TrainingConfig) -> float:
     """The share of the peak rate at `step` (from 0): a straight rise, then half a cosine down to the final share."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(config.max_steps - config.warmup_steps, 1)
-    cosine = (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+    warmup = min(config.warmup_steps / config.max_steps, 0.99)
+    cosine = (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
     return config.final_learning_rate + (1 - config.final_learning_rate) * cosine
 
 
-def set_learning_rate(optimizers: list[torch.optim.Optimizer], step: int, config: TrainingConfig) -> None:
+def set_learning_rate(
+    optimizers: list[torch.optim.Optimizer], step: int, progress: float, config: TrainingConfig
+) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * learning_rate_factor(step, config)
+            group["lr"] = group["peak"] * learning_rate_factor(step, progress, config)
 
 
 def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:

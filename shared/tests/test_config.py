@@ -213,3 +213,17 @@ def test_without_a_command_the_commands_are_listed_with_their_first_line(capsys,
         parse_command({"toy": Toy, "other": Other}, argv, prog="program")
     assert caught.value.code == code
     assert "Count the toys." in capsys.readouterr().out
+
+
+def test_a_hyphen_may_stand_for_an_underscore():
+    @dataclass(frozen=True)
+    class Long:
+        """Has a long name."""
+
+        max_steps: int = 1
+        """Steps."""
+        be_quick: bool = False
+        """Hurry."""
+
+    for argv in (["--max-steps", "3", "--be-quick"], ["--max-steps=3", "--be-quick", "true"]):
+        assert parse_config(Long, argv) == Long(max_steps=3, be_quick=True)

@@ -90,11 +90,25 @@ def test_two_processes_share_the_rows_of_one_batch():
 
 def test_learning_rate_rises_straight_then_falls_as_a_cosine():
     config = settings(max_steps=110, warmup_steps=10, final_learning_rate=0.1)
-    factor = [training.learning_rate_factor(step, config) for step in range(111)]
+    factor = [training.learning_rate_factor(step, training.progress(step, 0.0, config), config) for step in range(111)]
     assert factor[:3] == pytest.approx([0.1, 0.2, 0.3])
     assert factor[10] == pytest.approx(1.0)
     assert factor[60] == pytest.approx(0.55)  # halfway between 1 and 0.1
     assert factor[110] == pytest.approx(0.1)
+
+
+def test_a_limit_in_seconds_ends_the_course_of_the_learning_rate_in_time():
+    config = settings(max_steps=1000, warmup_steps=10, max_seconds=60.0, final_learning_rate=0.0)
+    assert training.progress(100, 30.0, config) == 0.5
+    assert training.progress(900, 30.0, config) == 0.9
+    assert training.learning_rate_factor(200, training.progress(200, 60.0, config), config) == pytest.approx(0.0)
+
+
+def test_a_run_ends_in_time_and_says_how_many_tokens_it_saw(corpus, tmp_path):
+    config = settings(data=corpus, max_steps=10**6, max_seconds=1.0)
+    summary = train_simple_lm.train(config, new_run(tmp_path / "run", config))
+    assert 1.0 <= summary["seconds"] < 20
+    assert 0 < summary["tokens_seen"] < 10**6 and summary["tokens_seen"] % (config.batch_size * config.context) == 0
 
 
 @pytest.mark.parametrize("length", [33, 32 * 3 + 1, 32 * 3 + 9])
