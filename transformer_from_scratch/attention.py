@@ -75,6 +75,7 @@ class KeyValueCache:
         self._keys = torch.empty(shape, dtype=like.dtype, device=like.device)
         self._values = torch.empty_like(self._keys)
         self.length = 0
+        self.recent: dict[str, Tensor] = {}  # the last inputs of a block's canon layers, where it has some
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values (B, G, T, Dh); give all so far, each (B, G, S, Dh)."""

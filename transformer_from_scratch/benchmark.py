@@ -1,14 +1,24 @@
 """What we measure of this project.
 
 python -m transformer_from_scratch.benchmark parity     is it the same mathematics as the references?
+python -m transformer_from_scratch.benchmark char_lm    how well does it predict a text it never saw?
+python -m transformer_from_scratch.benchmark nanogpt    beside nanoGPT: loss, and training speed in turns
+python -m transformer_from_scratch.benchmark generate   how fast does it write?
 """
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
-from shared.config import check
+from shared.config import check, to_dict
 from shared.errors import run_program
+from shared.runs import RunFolder
+from shared.timing import Timer
+from transformer_from_scratch.config import ARCHITECTURES, PROJECT, TrainingConfig
+
+SHAKESPEARE = "text/tinyshakespeare.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +47,122 @@ def parity(config: ParityConfig) -> Outcome:
     return Outcome({**result, "seeds": config.seeds}, rows)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CharLMConfig(BenchmarkConfig):
+    """Train on the first 90 % of a text and score every character of the rest: at most 1.536 M tokens seen."""
+
+    data: str
+    """The text file."""
+    architecture: Literal["classic", "modern"] = "modern"
+    """Which model."""
+    max_seconds: float | None = None
+    """Train for about this long at most."""
+
+
+def char_lm(config: CharLMConfig) -> Outcome:
+    return Outcome(_train(config.data, config.architecture, config.seed, config.max_seconds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NanoGPTConfig(BenchmarkConfig):
+    """nanoGPT in its own recipe, then our models for as many tokens and for as long; training speed in turns."""
+
+    data: str
+    """The text file."""
+    nanogpt: str
+    """A checkout of karpathy/nanoGPT."""
+
+
+def nanogpt(config: NanoGPTConfig) -> Outcome:
+    from transformer_from_scratch import training
+    from transformer_from_scratch.nanogpt_peer import BATCH_SIZE, BLOCK_SIZE, MAX_ITERS, NanoGPT
+
+    text = training.prepare_text(TrainingConfig(data=config.data))
+    peer = NanoGPT(config.nanogpt, len(text.tokenizer), text.train, config.seed)
+    with Timer() as timer:
+        while peer.steps < MAX_ITERS:
+            peer.step()
+    rows = [
+        {
+            "model": "nanoGPT",
+            "params": sum(weight.numel() for weight in peer.model.parameters()),
+            "tokens_seen": MAX_ITERS * BATCH_SIZE * BLOCK_SIZE,
+            "seconds": timer.seconds,
+            "val_loss": training.evaluate(peer.as_scored(), text.validation),
+        }
+    ]
+    for name, architecture, limit in (
+        ("classic", "classic", None),
+        ("modern", "modern", None),
+        ("modern, in nanoGPT's time", "modern", timer.seconds),
+    ):
+        row = _train(config.data, architecture, config.seed, limit)
+        rows.append({"model": name, **{key: row[key] for key in list(rows[0])[1:]}})
+    speeds = training_speeds(config)
+    result = {
+        "nanogpt_val_loss": rows[0]["val_loss"],
+        "nanogpt_seconds": timer.seconds,
+        "val_loss": rows[2]["val_loss"],
+        "val_loss_in_nanogpt_seconds": rows[3]["val_loss"],
+        **{f"{name}_tokens_per_s": rate for name, rate in speeds.items()},
+        **{f"{name}_speed_ratio": speeds[name] / speeds["nanogpt"] for name in ARCHITECTURES},
+    }
+    return Outcome(result, rows)
+
+
+def training_speeds(config: NanoGPTConfig, turns: int = 9, steps: int = 20) -> dict[str, float]:
+    """Median training tokens a second of nanoGPT and of our architectures at its size and batch, taking turns."""
+    import statistics
+
+    from transformer_from_scratch import training
+    from transformer_from_scratch.nanogpt_peer import BATCH_SIZE, BLOCK_SIZE, NanoGPT
+
+    text = training.prepare_text(TrainingConfig(data=config.data))
+    peer = NanoGPT(config.nanogpt, len(text.tokenizer), text.train, config.seed)
+    loops = {"nanogpt": peer.step}
+    for name, settings in ARCHITECTURES.items():
+        ours = TrainingConfig(**{**settings, "context": BLOCK_SIZE, "batch_size": BATCH_SIZE})
+        loops[name] = training.make_loop(ours, text)
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for turn in range(turns + 1):
+        for name, step in loops.items():
+            with Timer() as timer:
+                for _ in range(steps):
+                    step()
+            if turn:  # the first warms up
+                seconds[name].append(timer.seconds)
+    return {name: steps * BATCH_SIZE * BLOCK_SIZE / statistics.median(values) for name, values in seconds.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateSpeedConfig(BenchmarkConfig):
+    """Characters a second that a 0.8 M parameter model of context 256 writes, one text at a time."""
+
+    n_tokens: int = 2000
+    """Characters to write in each of three turns."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.n_tokens >= 1, "n_tokens", self.n_tokens, "give at least 1")
+
+
+def generate(config: GenerateSpeedConfig) -> Outcome:
+    raise RuntimeError("being written")
+
+
+def _train(data: str, architecture: str, seed: int, max_seconds: float | None) -> dict[str, Any]:
+    """Train in a folder that is thrown away; the summary's numbers."""
+    from transformer_from_scratch.train_simple_lm import train
+
+    settings = {**ARCHITECTURES[architecture], "architecture": architecture, "tracking": "none", "eval_every": 1000}
+    training_config = TrainingConfig(data=data, seed=seed, max_seconds=max_seconds, **settings)
+    with tempfile.TemporaryDirectory() as folder:
+        return train(training_config, RunFolder.create(f"{folder}/run", PROJECT, to_dict(training_config)))
+
+
 BENCHMARKS = {
     "parity": Benchmark(ParityConfig, parity),
+    "char_lm": Benchmark(CharLMConfig, char_lm, SHAKESPEARE),
 }
 
 

@@ -40,6 +40,8 @@ class ModelConfig:
     """Whether linear layers and LayerNorm add a bias."""
     normalise_qk: bool = False
     """Normalise queries and keys before their dot product."""
+    canon_reach: int = 0
+    """Positions that a canon layer mixes, before attention and feed-forward; 0 for none."""
     scale_scores: bool = True
     """Divide the dot products by the square root of the head's width; false shows what that is for."""
     residuals: bool = True
@@ -54,6 +56,7 @@ class ModelConfig:
         grouped = self.n_kv_heads is None or (self.n_kv_heads >= 1 and self.n_heads % self.n_kv_heads == 0)
         check(grouped, "n_kv_heads", self.n_kv_heads, f"give a divisor of n_heads {self.n_heads}")
         check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
+        check(self.canon_reach >= 0, "canon_reach", self.canon_reach, "give 0 for none, or positions to mix, such as 3")
         check(self.hidden_factor > 0, "hidden_factor", self.hidden_factor, "give a number above 0")
         check(self.positions != "sinusoidal" or self.width % 2 == 0, "width", self.width, "sinusoids want it even")
         check(self.positions != "rotary" or self.head_width % 2 == 0, "width", self.width, "rotary wants even heads")

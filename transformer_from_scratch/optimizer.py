@@ -64,7 +64,8 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 def build_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon where asked for. Only matrices decay: gains and biases have no reason to be near zero."""
     parameters = dict(model.named_parameters())
-    matrices = {name for name, weight in parameters.items() if weight.dim() == 2}
+    # A canon layer's weights form a table, but each is a gain of its own number.
+    matrices = {name for name, weight in parameters.items() if weight.dim() == 2 and ".canon." not in name}
     hidden = {name for name in matrices if name.startswith("blocks.")} if config.optimizer == "muon" else set()
 
     def those(names: set[str]) -> list[nn.Parameter]:

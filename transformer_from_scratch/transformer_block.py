@@ -21,6 +21,8 @@ from transformer_from_scratch.attention import KeyValueCache, MultiHeadAttention
 from transformer_from_scratch.config import ModelConfig
 from transformer_from_scratch.positional_encoding import LearnedEncoding, RotaryEncoding, SinusoidalEncoding
 
+SUBLAYERS = ("attention", "feed_forward")
+
 
 class LayerNorm(nn.Module):
     """Centre each position's numbers, scale them to variance 1, then stretch and shift (arXiv 1607.06450, eq. 4)."""
@@ -50,6 +52,33 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.rms_norm(x, self.weight.shape, self.weight, 1e-6)
+
+
+class CanonLayer(nn.Module):
+    """Passes notes along the row: each position takes in a little of its nearest predecessors, number by number.
+
+        y_t = w_0 x_t + w_1 x_{t-1} + ... , one weight a number and distance    arXiv 2512.17351, section 3
+
+    A causal convolution, in front of attention and of the feed-forward network (the paper's positions A and C). Without
+    it attention has to spend heads on looking one or two characters back. It starts as the identity.
+    """
+
+    def __init__(self, width: int, reach: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(reach, width))
+        nn.init.ones_(self.weight[0])
+
+    def forward(self, x: Tensor, cache: KeyValueCache | None, name: str) -> Tensor:
+        """x (B, T, D) -> (B, T, D). A cache keeps, under `name`, the last inputs for the next call."""
+        reach, length = len(self.weight), x.size(1)
+        before = cache.recent.get(name) if cache is not None else None
+        padded = functional.pad(x, (0, 0, reach - 1, 0)) if before is None else torch.cat([before, x], dim=1)
+        if cache is not None:
+            cache.recent[name] = padded[:, length:]  # (B, reach - 1, D)
+        mixed = padded[:, reach - 1 :] * self.weight[0]
+        for distance in range(1, reach):
+            mixed = mixed + padded[:, reach - 1 - distance : reach - 1 - distance + length] * self.weight[distance]
+        return mixed
 
 
 class FeedForward(nn.Module):
@@ -91,6 +120,9 @@ class TransformerBlock(nn.Module):
             self.cross_attention_norm = _norm(config)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = _norm(config)
+        self.canon = None
+        if config.canon_reach > 1:
+            self.canon = nn.ModuleDict({name: CanonLayer(config.width, config.canon_reach) for name in SUBLAYERS})
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -105,15 +137,19 @@ class TransformerBlock(nn.Module):
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """x (B, T, D), source (B, S, D) -> x (B, T, D) and, on request, the self-attention's weights (B, H, T, T)."""
-        normed = self.attention_norm(x) if self.pre_norm else x
+        normed = self._prepare(x, self.attention_norm, "attention", cache)
         attended, weights = self.attention(normed, mask=mask, causal=causal, cache=cache, need_weights=need_weights)
         x = self._add(x, attended, self.attention_norm)
         if source is not None:
             normed = self.cross_attention_norm(x) if self.pre_norm else x
             attended, _ = self.cross_attention(normed, source, mask=source_mask)
             x = self._add(x, attended, self.cross_attention_norm)
-        normed = self.feed_forward_norm(x) if self.pre_norm else x
+        normed = self._prepare(x, self.feed_forward_norm, "feed_forward", cache)
         return self._add(x, self.feed_forward(normed), self.feed_forward_norm), weights
+
+    def _prepare(self, x: Tensor, norm: nn.Module, name: str, cache: KeyValueCache | None) -> Tensor:
+        normed = norm(x) if self.pre_norm else x
+        return normed if self.canon is None else self.canon[name](normed, cache, name)
 
     def _add(self, x: Tensor, update: Tensor, norm: nn.Module) -> Tensor:
         x = x + self.dropout(update) if self.residuals else self.dropout(update)

@@ -151,7 +151,7 @@ def test_muon_equals_torchs_own():
 
 
 def test_only_matrices_decay_and_muon_takes_those_inside_the_blocks():
-    config = settings(**ARCHITECTURES["modern"])
+    config = settings(**ARCHITECTURES["modern"] | {"canon_reach": 3})
     model = LanguageModel(config, 20)
     adamw, muon = build_optimizers(model, config)
     assert {w.dim() for w in muon.param_groups[0]["params"]} == {2}
