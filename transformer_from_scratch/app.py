@@ -1,125 +1,96 @@
-"""The demo page: type a text, see where every head looks and what comes next, and let the model write on."""
+"""The demo page: an instrument to play. Type, click a character, turn the temperature, and watch the model inside.
 
+It reads from top to bottom: the text, what comes next, where the model looks, why, what flows through it, what it
+writes, how it learned.
+"""
+
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
 import torch
 
 from shared.errors import UserError
 from shared.page import choose_language
-from shared.phrases import phrase
-from shared.runs import SUMMARY, RunFolder
-from transformer_from_scratch import figures
-from transformer_from_scratch.checkpoint import load_model
-from transformer_from_scratch.config import PRESETS, PROJECT, Sampling, TrainingConfig
-from transformer_from_scratch.positional_encoding import sinusoidal_table
-from transformer_from_scratch.sampling import generate_tokens, next_token_probabilities
+from shared.phrases import Language, phrase
+from transformer_from_scratch import page_inside, page_writing
+from transformer_from_scratch.figures import show
+from transformer_from_scratch.inspection import look_inside
+from transformer_from_scratch.page_models import SHIPPED, find_models, load, reads_chinese
 from transformer_from_scratch.tokenizer import CharTokenizer
 from transformer_from_scratch.transformer_block import LanguageModel
 
-UNTRAINED_ALPHABET = "\n !\"'(),-.0123456789:;?abcdefghijklmnopqrstuvwxyz"
-LONGEST_SHOWN = 48  # characters on an attention map; more would be too small to read
-
-
-def find_runs() -> list[Path]:
-    """Finished runs, the newest first: of the demo and of the training script, below the current folder."""
-    summaries = [*Path("outputs/demo").glob(f"{PROJECT}/{SUMMARY}"), *Path("runs", PROJECT).glob(f"*/{SUMMARY}")]
-    return [file.parent for file in sorted(summaries, key=lambda file: file.stat().st_mtime, reverse=True)]
-
-
-@st.cache_resource(max_entries=4)
-def load(run: str, changed: float) -> tuple[LanguageModel, CharTokenizer]:
-    """A run's model, kept until its files change."""
-    return load_model(run)
-
-
-@st.cache_resource
-def untrained() -> tuple[LanguageModel, CharTokenizer]:
-    """A small model of random weights, for a page opened before any training."""
-    torch.manual_seed(0)
-    tokenizer = CharTokenizer(UNTRAINED_ALPHABET)
-    return LanguageModel(TrainingConfig(**PRESETS["tiny"]), len(tokenizer)).eval(), tokenizer
+EXAMPLES = {"en": "the film is funny and the f", "zh": "这本书很好看，我很喜欢这本"}
+LONGEST_SHOWN = 64  # characters; more would be too small to read
 
 
 def main() -> None:
     language = choose_language()
-
-    def say(key: str, **values: object) -> str:
-        return phrase(f"transformer.page.{key}", language, **values)
-
+    say = partial(words, language)
     st.title(phrase("app.page.transformer_from_scratch", language))
-    st.write(say("lead"))
-
-    # Which model
-    runs = find_runs()
-    run = st.sidebar.selectbox(say("run"), runs, format_func=str) if runs else None
-    model, tokenizer = untrained()
-    if run is None:
+    folder, model, tokenizer = choose_model(language, say)
+    if folder is None:
         st.warning(say("untrained"))
-    else:
-        try:
-            model, tokenizer = load(str(run), (run / SUMMARY).stat().st_mtime)
-        except UserError as error:
-            st.error(str(error))
-            st.stop()
-    st.sidebar.caption(
-        say("model", params=f"{sum(p.numel() for p in model.parameters()):,}", context=model.config.context)
-    )
-    temperature = st.sidebar.slider(say("temperature"), 0.0, 2.0, 0.8, 0.05, help=say("temperature_help"))
-    top_k = st.sidebar.slider(say("top_k"), 0, 50, 0, help=say("top_k_help"))
-    top_p = st.sidebar.slider(say("top_p"), 0.05, 1.0, 1.0, 0.05, help=say("top_p_help"))
-    sampling = Sampling(temperature, top_k, top_p)
 
-    # What it reads
-    text = st.text_input(say("text"), say("example"), key=f"text-{language}")
-    ids = tokenizer.encode(text)[-min(model.config.context, LONGEST_SHOWN) :]
-    unknown = sorted({c for c, i in zip(text, tokenizer.encode(text), strict=True) if i == 0})
-    if unknown:
-        st.info(say("unknown", characters=" ".join(unknown)))
-    if not len(ids):
+    # Each language of models has a text of its own, so that changing the model leaves something to read.
+    reads = "zh" if reads_chinese(tokenizer) or (folder is None and language == "zh") else "en"
+    text_key = f"text-{reads}"
+    st.session_state.setdefault(text_key, EXAMPLES[reads])
+    text = st.text_input(say("text"), key=text_key, live=True, on_change=page_inside.choose, args=(None,))
+    if not text:
         st.info(say("empty"))
         st.stop()
-    tokens = torch.from_numpy(ids)[None].long()  # (1, T)
-    with torch.inference_mode():
-        logits, maps = model(tokens, need_weights=True)  # (1, T, V), layers x (1, H, T, T)
-    shown = tokenizer.decode(ids.tolist())
-    weights = torch.cat(maps).numpy()  # (layers, H, T, T)
-
-    attention, following, writing, positions, training = st.tabs(
-        [say(f"tab.{name}") for name in ("attention", "next", "write", "positions", "training")]
+    ids = tokenizer.encode(text)
+    unknown = sorted({character for character, i in zip(text, ids, strict=True) if i == 0})
+    if unknown:
+        st.info(say("unknown", characters=" ".join(map(show, unknown))))
+    ids = ids[-min(model.config.context, LONGEST_SHOWN) :]
+    chosen = st.session_state.get("position")
+    reading = page_inside.Reading(
+        model=model,
+        tokenizer=tokenizer,
+        ids=ids,
+        characters=text[-len(ids) :],
+        inside=look_inside(model, torch.from_numpy(ids).long()),
+        position=len(ids) - 1 if chosen is None else min(chosen, len(ids) - 1),
+        text_key=text_key,
+        language=language,
+        say=say,
     )
-    with attention:
-        st.write(say("attention"))
-        left, right = st.columns(2)
-        layer = left.segmented_control(say("layer"), range(1, len(maps) + 1), default=1) or 1
-        head = right.segmented_control(say("head"), range(1, weights.shape[1] + 1), default=1) or 1
-        st.plotly_chart(figures.attention_map(weights[layer - 1, head - 1], shown, language))
-        with st.expander(say("all_heads")):
-            st.plotly_chart(figures.attention_heads(weights, shown, language))
-    with following:
-        st.write(say("next", text=shown))
-        scores = logits[0, -1].clone()
-        scores[0] = -np.inf  # the unknown character is never written
-        probabilities = next_token_probabilities(scores, sampling).numpy()
-        st.plotly_chart(figures.next_characters(probabilities, tokenizer.characters, language))
-    with writing:
-        length = st.slider(say("length"), 50, 1000, 300, 50)
-        if st.button(say("write"), type="primary"):
-            drawn = generate_tokens(model, torch.from_numpy(tokenizer.encode(text)), length, sampling)
-            place, written = st.empty(), text
-            for token in drawn:
-                written += tokenizer.decode([token])
-                place.text(written)
-    with positions:
-        st.write(say("positions"))
-        st.plotly_chart(figures.positional_encoding(sinusoidal_table(64, 64).numpy(), language))
-    with training:
-        if run is None:
-            st.info(say("no_curve"))
-        else:
-            st.plotly_chart(figures.training_curve(RunFolder(run).metrics(), {}, language))
-            st.json(RunFolder(run).summary(), expanded=False)
+
+    page_inside.what_comes_next(reading)
+    layer, head = page_inside.where_it_looks(reading, str(folder))
+    page_inside.why(reading, layer, head)
+    page_inside.where_in_the_row(reading, layer, head)
+    page_inside.what_flows(reading)
+    writing = st.container()
+    page_writing.how_it_learned(folder, language, say)
+    with writing:  # last, for it goes on for a while
+        page_writing.let_it_write(model, tokenizer, text_key, say)
+
+
+def words(language: Language, key: str, **values: object) -> str:
+    return phrase(f"transformer.page.{key}", language, **values)
+
+
+def choose_model(language: Language, say: page_inside.Say) -> tuple[Path | None, LanguageModel, CharTokenizer]:
+    """The model of the visitor's choice: shipped, trained here, or a random one where there is none."""
+
+    def name(folder: Path) -> str:
+        return say("shipped", name=folder.name) if folder.parent == SHIPPED else str(folder)
+
+    models = find_models(language)
+    folder = st.sidebar.selectbox(say("run"), models, format_func=name, key=f"model-{language}") if models else None
+    try:
+        model, tokenizer = load(folder)
+    except UserError as error:
+        st.error(str(error))
+        st.stop()
+    count = sum(weight.numel() for weight in model.parameters())
+    config = model.config
+    shape = {"layers": config.n_layers, "heads": config.n_heads, "width": config.width, "context": config.context}
+    st.sidebar.caption(say("model", params=f"{count:,}", **shape))
+    return folder, model, tokenizer
 
 
 main()

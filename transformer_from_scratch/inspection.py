@@ -106,6 +106,16 @@ def scores_by_distance(model: LanguageModel, inspection: Inspection, layer: int,
     return (turned @ key * inspection.scale).numpy()
 
 
+def most_focused(weights: np.ndarray) -> tuple[int, int]:
+    """Layer and head whose positions look most at one place other than their own: the easiest to read.
+
+    weights (L, H, T, T); the later half of the text counts, for early positions have little to choose from.
+    """
+    _, heads, length, _ = weights.shape
+    elsewhere = weights * (1 - np.eye(length))
+    return divmod(int(elsewhere[:, :, length // 2 :].max(-1).mean(-1).argmax()), heads)
+
+
 def _turned_back(rotary: RotaryEncoding, x: np.ndarray) -> Tensor:
     """Undo the rotation of x (T, Dh): turn by the opposite angle."""
     turned = torch.from_numpy(x)

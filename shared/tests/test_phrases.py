@@ -10,7 +10,7 @@ from shared.phrases import LANGUAGES, TABLE, both, has_phrase, phrase, table
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 # Names of measures and settings, and sample texts, that stand in Latin letters in Chinese too.
-SAME_IN_CHINESE = {"transformer.page.example", "transformer.page.top_k", "transformer.page.top_p"}
+SAME_IN_CHINESE = {"transformer.page.top_k", "transformer.page.top_p"}
 MEASURES = re.compile(r"column\.(\w+_)?(f1|map|mrr|ndcg|bleu4?|rouge_l|cider|anls|top1|top5|distinct_[12])(_\w+)?")
 
 
