@@ -84,6 +84,10 @@ class KeyValueCache:
             raise ValueError(f"the cache holds {self._keys.size(2)} positions, not {self.length}: start a new one")
         self._keys[:, :, start : self.length] = keys
         self._values[:, :, start : self.length] = values
+        return self.contents()
+
+    def contents(self) -> tuple[Tensor, Tensor]:
+        """The keys and values so far, each (B, G, S, Dh)."""
         return self._keys[:, :, : self.length], self._values[:, :, : self.length]
 
 

@@ -6,6 +6,8 @@ python -m transformer_from_scratch.benchmark nanogpt    beside nanoGPT: loss, an
 python -m transformer_from_scratch.benchmark generate   how fast does it write?
 """
 
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from shared.config import check, to_dict
 from shared.errors import run_program
 from shared.runs import RunFolder
 from shared.timing import Timer
-from transformer_from_scratch.config import ARCHITECTURES, PROJECT, TrainingConfig
+from transformer_from_scratch.config import ARCHITECTURES, PROJECT, Sampling, TrainingConfig
 
 SHAKESPEARE = "text/tinyshakespeare.txt"
 
@@ -110,28 +112,22 @@ def nanogpt(config: NanoGPTConfig) -> Outcome:
     return Outcome(result, rows)
 
 
-def training_speeds(config: NanoGPTConfig, turns: int = 9, steps: int = 20) -> dict[str, float]:
-    """Median training tokens a second of nanoGPT and of our architectures at its size and batch, taking turns."""
+def training_speeds(config: NanoGPTConfig, turns: int = 5) -> dict[str, float]:
+    """Median training tokens a second of nanoGPT and of our architectures at its size and batch, taking turns.
+
+    Each turn is a process of its own, as people run it: what one does to its memory or threads does not reach another.
+    """
     import statistics
 
-    from transformer_from_scratch import training
-    from transformer_from_scratch.nanogpt_peer import BATCH_SIZE, BLOCK_SIZE, NanoGPT
-
-    text = training.prepare_text(TrainingConfig(data=config.data))
-    peer = NanoGPT(config.nanogpt, len(text.tokenizer), text.train, config.seed)
-    loops = {"nanogpt": peer.step}
-    for name, settings in ARCHITECTURES.items():
-        ours = TrainingConfig(**{**settings, "context": BLOCK_SIZE, "batch_size": BATCH_SIZE})
-        loops[name] = training.make_loop(ours, text)
-    seconds: dict[str, list[float]] = {name: [] for name in loops}
-    for turn in range(turns + 1):
-        for name, step in loops.items():
-            with Timer() as timer:
-                for _ in range(steps):
-                    step()
-            if turn:  # the first warms up
-                seconds[name].append(timer.seconds)
-    return {name: steps * BATCH_SIZE * BLOCK_SIZE / statistics.median(values) for name, values in seconds.items()}
+    calls = {"nanogpt": f"nanogpt_rate({config.nanogpt!r}, {config.data!r})"}
+    calls |= {name: f"our_rate({name!r}, {config.data!r})" for name in ARCHITECTURES}
+    rates: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(turns):
+        for name, call in calls.items():
+            program = f"from {PROJECT}.speed import *; print({call})"
+            shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+            rates[name].append(float(shown.splitlines()[-1]))
+    return {name: statistics.median(values) for name, values in rates.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +139,35 @@ class GenerateSpeedConfig(BenchmarkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.n_tokens >= 1, "n_tokens", self.n_tokens, "give at least 1")
+        check(self.n_tokens >= 20, "n_tokens", self.n_tokens, "give at least 20")
 
 
 def generate(config: GenerateSpeedConfig) -> Outcome:
-    raise RuntimeError("being written")
+    import statistics
+
+    import torch
+
+    from shared.devices import seed_everything
+    from transformer_from_scratch.sampling import generate_tokens
+    from transformer_from_scratch.transformer_block import LanguageModel
+
+    rows = []
+    for name, settings in ARCHITECTURES.items():
+        seed_everything(config.seed)
+        model = LanguageModel(TrainingConfig(**{**settings, "context": 256}), 65).eval()
+        for way, use_cache, n_tokens in (("cache", True, config.n_tokens), ("no cache", False, config.n_tokens // 20)):
+            rates = []
+            for turn in range(4):
+                with Timer() as timer:
+                    list(
+                        generate_tokens(model, torch.tensor([1]), n_tokens, Sampling(), seed=turn, use_cache=use_cache)
+                    )
+                rates.append(timer.rate(n_tokens))
+            rate = statistics.median(rates[1:])  # the first warms up
+            rows.append({"model": name, "way": way, "tokens_per_s": rate})
+    best = {row["way"]: row["tokens_per_s"] for row in rows if row["model"] == "modern"}
+    result = {"tokens_per_s": best["cache"], "tokens_per_s_no_cache": best["no cache"], "context": 256, "batch": 1}
+    return Outcome({**result, "n_tokens": config.n_tokens}, rows)
 
 
 def _train(data: str, architecture: str, seed: int, max_seconds: float | None) -> dict[str, Any]:
@@ -163,6 +183,8 @@ def _train(data: str, architecture: str, seed: int, max_seconds: float | None) -
 BENCHMARKS = {
     "parity": Benchmark(ParityConfig, parity),
     "char_lm": Benchmark(CharLMConfig, char_lm, SHAKESPEARE),
+    "generate": Benchmark(GenerateSpeedConfig, generate),
+    "nanogpt": Benchmark(NanoGPTConfig, nanogpt),
 }
 
 

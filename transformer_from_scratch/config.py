@@ -40,6 +40,8 @@ class ModelConfig:
     """Whether linear layers and LayerNorm add a bias."""
     normalise_qk: bool = False
     """Normalise queries and keys before their dot product."""
+    zero_init: bool = False
+    """Start with blocks that add nothing and an output layer that prefers nothing."""
     canon_reach: int = 0
     """Positions that a canon layer mixes, before attention and feed-forward; 0 for none."""
     scale_scores: bool = True
@@ -79,7 +81,7 @@ class TrainingConfig(ModelConfig):
     preset: Literal["cpu", "gpu", "tiny"] = "cpu"
     """Size of model and run: cpu (a minute on a laptop), gpu (10.7 M parameters), tiny (seconds, for trying out)."""
     architecture: Literal["classic", "modern"] = "classic"
-    """classic: the 2017 paper with pre-norm. modern: rotary positions, RMSNorm, squared ReLU, Muon."""
+    """classic: the 2017 paper with pre-norm. modern: what has proved better since, Muon included."""
     output: str | None = None
     """Folder for the run; by default runs/transformer_from_scratch/DATE-TIME."""
     resume: str | None = None
@@ -184,6 +186,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "activation": "relu_squared",
         "bias": False,
         "normalise_qk": True,
+        "canon_reach": 3,
+        "tie_embeddings": False,
+        "zero_init": True,
         "optimizer": "muon",
+        "learning_rate": 1e-2,
+        "final_learning_rate": 0.0,
+        "weight_decay": 0.0,
     },
 }

@@ -39,8 +39,10 @@ def train(
     """
     import torch  # only now: `--help` and a mistyped flag are answered without waiting for it
 
+    from shared.devices import keep_freed_memory
     from transformer_from_scratch import checkpoint, training
 
+    keep_freed_memory()
     accelerator = training.make_accelerator(config)
     rank, processes, is_main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
     text = training.prepare_text(config)

@@ -227,11 +227,7 @@ class LanguageModel(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(config, rotary) for _ in range(config.n_layers))
         self.final_norm = _final_norm(config)
         self.output = nn.Linear(config.width, vocabulary, bias=False)
-        self.apply(_initialise)
-        # Each block adds two updates to the stream: scaled down so that the sum's variance does not grow with depth.
-        for name, weight in self.named_parameters():
-            if name.endswith(("attention.output.weight", "narrow.weight")):
-                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * config.n_layers))
+        _initialise(self, config)
         if config.tie_embeddings:
             self.output.weight = self.embedding.tokens.weight
 
@@ -281,11 +277,26 @@ class TokenEmbedding(nn.Module):
         return self.dropout(x if self.positions is None else self.positions(x, first))
 
 
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+def _initialise(model: LanguageModel, config: ModelConfig) -> None:
+    """Small random matrices, as GPT-2; or, with `zero_init`, blocks that start by doing nothing.
+
+    Zeros where a sublayer or the model speaks let training start from the embeddings alone and open each sublayer as
+    it has something to add; the zeroed matrices still get a gradient, since what they multiply is not zero
+    (arXiv 2203.03466, appendix D.2).
+    """
+    for name, weight in model.named_parameters():
+        speaks = name.endswith(("attention.output.weight", "narrow.weight"))
+        if name == "embedding.tokens.weight":
+            nn.init.normal_(weight, std=0.02 if config.tie_embeddings else 1.0)
+        elif config.zero_init and (speaks or name == "output.weight"):
+            nn.init.zeros_(weight)
+        elif speaks:
+            # Each block adds two updates to the stream: scaled so that the sum's variance does not grow with depth.
+            nn.init.normal_(weight, std=0.02 / math.sqrt(2 * config.n_layers))
+        elif weight.dim() == 2 and ".canon." not in name and name != "embedding.positions.table":
+            nn.init.normal_(weight, std=0.5 / math.sqrt(config.width) if config.zero_init else 0.02)
+        elif name.endswith(("query.bias", "key.bias", "value.bias", "output.bias", "widen.bias", "narrow.bias")):
+            nn.init.zeros_(weight)
 
 
 def _norm(config: ModelConfig) -> nn.Module:

@@ -3,14 +3,15 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from transformer_from_scratch.config import ModelConfig, Sampling
-from transformer_from_scratch.sampling import generate_tokens, next_token_probabilities
+from transformer_from_scratch.sampling import draw, generate_tokens, next_token_probabilities
 from transformer_from_scratch.transformer_block import LanguageModel
 
-LOGITS = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
+LOGITS = np.log(np.array([0.1, 0.2, 0.3, 0.4], np.float32))
 
 
 def probabilities(**settings):
@@ -18,7 +19,7 @@ def probabilities(**settings):
 
 
 def expect(found, values):
-    torch.testing.assert_close(found, torch.tensor(values), atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(found, values, atol=1e-6)
 
 
 def test_temperature_one_keeps_the_models_probabilities():
@@ -42,7 +43,7 @@ def test_top_p_keeps_the_smallest_set_that_holds_p():
 
 
 def test_filters_work_on_a_batch():
-    batch = next_token_probabilities(torch.stack([LOGITS, LOGITS.flip(0)]), Sampling(1.0, top_k=2, top_p=0.9))
+    batch = next_token_probabilities(np.stack([LOGITS, LOGITS[::-1]]), Sampling(1.0, top_k=2, top_p=0.9))
     expect(batch, [[0.0, 0.0, 3 / 7, 4 / 7], [4 / 7, 3 / 7, 0.0, 0.0]])
 
 
@@ -50,6 +51,13 @@ def test_filters_work_on_a_batch():
 def test_values_out_of_range_name_the_field(settings):
     with pytest.raises(ValueError, match=f"--{next(iter(settings))}"):
         Sampling(**settings)
+
+
+def test_tokens_are_drawn_as_often_as_their_probability_says():
+    random = np.random.default_rng(0)
+    drawn = np.bincount([draw(np.array([0.0, 0.2, 0.5, 0.3, 0.0]), random) for _ in range(5000)], minlength=5) / 5000
+    np.testing.assert_allclose(drawn, [0.0, 0.2, 0.5, 0.3, 0.0], atol=0.03)
+    assert drawn[0] == drawn[4] == 0
 
 
 class Counter:
@@ -61,12 +69,10 @@ class Counter:
         self.read = []
 
     def new_caches(self):
-        return [SimpleNamespace(length=0)]
+        return []
 
-    def __call__(self, tokens, caches):
+    def __call__(self, tokens, caches=None):
         self.read.append(tokens.size(1))
-        if caches:
-            caches[0].length += tokens.size(1)
         return torch.nn.functional.one_hot((tokens + 1) % 50, 50).float() * 100, []
 
 
@@ -87,7 +93,7 @@ def test_a_prompt_longer_than_the_context_is_read_from_its_end():
 
 def test_the_unknown_character_is_never_written():
     class PrefersUnknown(Counter):
-        def __call__(self, tokens, caches):
+        def __call__(self, tokens, caches=None):
             return torch.tensor([[[9.0, 1.0, 2.0]]]), []
 
     assert 0 not in list(generate_tokens(PrefersUnknown(), torch.tensor([1]), 50, Sampling(1.0), use_cache=False))
