@@ -7,7 +7,7 @@ PROJECT/results/NAME.json with command, date, commit and hardware, and `make rea
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +75,7 @@ def run_benchmarks(folder: Path, benchmarks: Mapping[str, Benchmark], argv: Sequ
         for each, benchmark in benchmarks.items():
             chosen, flags = _for_all(benchmark, config)
             if chosen is None:
-                log.info("%s is left out: it needs --data with %s in it", each, benchmark.data)
+                log.info("%s is left out: %s", each, flags)
                 continue
             log.info("%s: %s", each, first_line(benchmark.config_class))
             result[each] = _run(folder, each, benchmark, chosen, f"{program} {each}{flags}")
@@ -83,19 +83,22 @@ def run_benchmarks(folder: Path, benchmarks: Mapping[str, Benchmark], argv: Sequ
 
 
 def _for_all(benchmark: Benchmark, config: AllConfig) -> tuple[BenchmarkConfig | None, str]:
-    """A benchmark's own settings under `all`, with the flags that would give the same."""
+    """A benchmark's own settings under `all`, with the flags that would give the same; or None, and what is missing."""
     known = {field.name for field in fields(benchmark.config_class)}
     values: dict[str, Any] = {"seed": config.seed, "threads": config.threads, "save": config.save}
     flags = ""
     if benchmark.data is not None:
         file = Path(config.data or "") / benchmark.data
         if config.data is None:
-            return None, ""
+            return None, f"it needs --data with {benchmark.data} in it"
         if not file.exists():
             raise UserError(f"--data {config.data}: holds no {benchmark.data}: lay it out as docs/data.md says")
         values["data"], flags = str(file), f" --data $DATA/{benchmark.data}"
     if config.full and "train" in known:
         values["train"], flags = True, f"{flags} --train"
+    for field in fields(benchmark.config_class):
+        if field.name not in values and field.default is MISSING:
+            return None, f"it needs --{field.name}, run it by name"
     return benchmark.config_class(**values), flags
 
 

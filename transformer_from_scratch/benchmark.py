@@ -4,6 +4,8 @@ python -m transformer_from_scratch.benchmark parity     is it the same mathemati
 python -m transformer_from_scratch.benchmark char_lm    how well does it predict a text it never saw?
 python -m transformer_from_scratch.benchmark nanogpt    beside nanoGPT: loss, and training speed in turns
 python -m transformer_from_scratch.benchmark generate   how fast does it write?
+python -m transformer_from_scratch.benchmark ladder     from classic to modern, one change at a time
+python -m transformer_from_scratch.benchmark parts      what is each part for?
 """
 
 import subprocess
@@ -170,6 +172,54 @@ def generate(config: GenerateSpeedConfig) -> Outcome:
     return Outcome({**result, "n_tokens": config.n_tokens}, rows)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig(BenchmarkConfig):
+    """Short trainings with one thing changed at a time."""
+
+    data: str
+    """The text file."""
+    steps: int = 500
+    """Steps of each training."""
+    seeds: int = 2
+    """Trainings a row."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.steps >= 20, "steps", self.steps, "give at least 20")
+        check(self.seeds >= 1, "seeds", self.seeds, "give at least 1")
+
+
+class LadderConfig(AblationConfig):
+    """From classic to modern: short trainings, each row keeping the changes above it."""
+
+
+class PartsConfig(AblationConfig):
+    """What each part is for: short trainings of classic with one part taken out."""
+
+
+def ladder(config: AblationConfig) -> Outcome:
+    from transformer_from_scratch import ablation
+
+    return _ablation(ablation.ladder(), config, "ladder", "From classic to modern, one change at a time")
+
+
+def parts(config: AblationConfig) -> Outcome:
+    from transformer_from_scratch import ablation
+
+    return _ablation(ablation.PARTS, config, "parts", "The classic model with one part taken out")
+
+
+def _ablation(rows: list[Any], config: AblationConfig, name: str, title: str) -> Outcome:
+    from transformer_from_scratch.ablation import draw_curves, run_rows
+
+    seeds = range(config.seed, config.seed + config.seeds)
+    results = run_rows(rows, config.data, config.steps, seeds)
+    if config.save:
+        draw_curves(results, Path(__file__).parent / "results" / f"{name}.png", title)
+    result = {"first_val_loss": results[0]["val_loss"], "last_val_loss": results[-1]["val_loss"]}
+    return Outcome({**result, "steps": config.steps, "seeds": config.seeds}, results)
+
+
 def _train(data: str, architecture: str, seed: int, max_seconds: float | None) -> dict[str, Any]:
     """Train in a folder that is thrown away; the summary's numbers."""
     from transformer_from_scratch.train_simple_lm import train
@@ -184,7 +234,9 @@ BENCHMARKS = {
     "parity": Benchmark(ParityConfig, parity),
     "char_lm": Benchmark(CharLMConfig, char_lm, SHAKESPEARE),
     "generate": Benchmark(GenerateSpeedConfig, generate),
-    "nanogpt": Benchmark(NanoGPTConfig, nanogpt),
+    "ladder": Benchmark(LadderConfig, ladder, SHAKESPEARE),
+    "parts": Benchmark(PartsConfig, parts, SHAKESPEARE),
+    "nanogpt": Benchmark(NanoGPTConfig, nanogpt, SHAKESPEARE),
 }
 
 

@@ -36,7 +36,16 @@ def steps(config: BenchmarkConfig) -> Outcome:
     return Outcome({"best": 2}, [{"model": "a", "score": 1}, {"model": "b", "score": 2}])
 
 
+@dataclass(frozen=True, kw_only=True)
+class PeerConfig(BenchmarkConfig):
+    """Needs more than a folder of sets."""
+
+    peer: str
+    """A checkout."""
+
+
 BENCHMARKS = {"count": Benchmark(CountConfig, count, "text/a.txt"), "steps": Benchmark(BenchmarkConfig, steps)}
+BENCHMARKS["peer"] = Benchmark(PeerConfig, steps)
 
 
 def run(project, capsys, *arguments) -> dict:

@@ -1,0 +1,97 @@
+"""What does each part do? The same short training, with one thing changed at a time.
+
+LADDER goes from `classic` to `modern`: each row keeps the changes above it. PARTS takes one part out of `classic`.
+Each row is `train_simple_lm` with the flags that the table prints; the benchmarks `ladder` and `parts` run them all.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.config import to_dict
+from shared.files import atomic_path
+from shared.runs import RunFolder
+from transformer_from_scratch.config import ARCHITECTURES, PROJECT, TrainingConfig
+
+Row = tuple[str, dict[str, Any]]
+
+_MUON = ("optimizer", "learning_rate", "final_learning_rate", "weight_decay")
+
+LADDER_STEPS: list[Row] = [
+    ("classic", {}),
+    ("rotary positions", {"positions": "rotary"}),
+    ("RMSNorm, no biases", {"norm": "rms", "bias": False}),
+    ("squared ReLU", {"activation": "relu_squared"}),
+    ("normalised queries and keys", {"normalise_qk": True}),
+    ("canon layers", {"canon_reach": ARCHITECTURES["modern"]["canon_reach"]}),
+    ("output layer of its own, zero start", {"tie_embeddings": False, "zero_init": True}),
+    ("Muon = modern", {key: ARCHITECTURES["modern"][key] for key in _MUON}),
+]
+
+PARTS: list[Row] = [
+    ("classic", {}),
+    ("without 1/sqrt(Dh)", {"scale_scores": False}),
+    ("without residuals", {"residuals": False}),
+    ("without layer norm", {"norm": "none"}),
+    ("without positions", {"positions": "none"}),
+    ("one head", {"n_heads": 1}),
+]
+
+
+def ladder() -> list[Row]:
+    """The rows with the changes of those above: the last is `modern`."""
+    rows, settings = [], dict[str, Any]()
+    for name, change in LADDER_STEPS:
+        settings = {**settings, **change}
+        rows.append((name, settings))
+    return rows
+
+
+def run_rows(rows: Sequence[Row], data: str, steps: int, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Train each row with each seed. A row's loss is the mean over the seeds; curve and sample are the first seed's."""
+    from transformer_from_scratch.train_simple_lm import train
+
+    results = []
+    for name, settings in rows:
+        losses, seconds, curve, sample = [], 0.0, [], ""
+        for seed in seeds:
+            training = {"max_steps": steps, "eval_every": steps // 10, "eval_blocks": 400, "tracking": "none"}
+            config = TrainingConfig(data=data, seed=seed, **training, **settings)
+            with tempfile.TemporaryDirectory() as folder:
+                run = RunFolder.create(f"{folder}/run", PROJECT, to_dict(config))
+                summary = train(config, run)
+                lines = [line for line in run.metrics() if "val_loss" in line]
+            losses.append(summary["val_loss"])
+            seconds += summary["seconds"]
+            if not curve:
+                curve, sample = [[line["step"], line["val_loss"]] for line in lines], lines[-1]["sample"]
+        results.append(
+            {
+                "change": name,
+                "val_loss": statistics.mean(losses),
+                "spread": max(losses) - min(losses),
+                "seconds": seconds / len(seeds),
+                "flags": " ".join(f"--{key} {str(value).lower()}" for key, value in settings.items()),
+                "sample": sample,
+                "curve": curve,
+            }
+        )
+    return results
+
+
+def draw_curves(results: Sequence[dict[str, Any]], file: Path, title: str) -> None:
+    """The rows' validation losses by step, as a PNG with English labels."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for result in results:
+        # The first evaluation, before any training, is the same for all and would flatten the rest.
+        axes.plot(*zip(*result["curve"][1:], strict=True), marker=".", label=result["change"])
+    axes.set(xlabel="step", ylabel="loss on unseen text (nats a character)", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    with atomic_path(file) as draft:
+        figure.savefig(draft, dpi=130, format="png")
