@@ -62,9 +62,9 @@ def what_comes_next(reading: Reading) -> None:
         append = partial(write_one, reading.model, reading.tokenizer, reading.text_key, sampling)
         st.button(say("write_one"), type="primary", on_click=append, help=say("write_one_help"))
     with right:
-        scores = torch.from_numpy(reading.inside.logits[position].copy())
-        scores[0] = -torch.inf  # the unknown character is never written
-        plain, drawn_from = scores.softmax(-1).numpy(), next_token_probabilities(scores, sampling).numpy()
+        scores = reading.inside.logits[position].copy()
+        scores[0] = -np.inf  # the unknown character is never written
+        plain, drawn_from = (next_token_probabilities(scores, setting) for setting in (Sampling(1.0), sampling))
         before = "".join(map(figures.show, reading.characters[max(0, position - 14) : position + 1]))
         went_on = reading.characters[position + 1 : position + 2]
         st.markdown(say("next_known" if went_on else "next", text=before, character=figures.show(went_on)))

@@ -17,6 +17,7 @@ VARIANTS = {
     "no positions": {"positions": "none"},
     "post-norm": {"norm_position": "post"},
     "modern": {"positions": "rotary", "norm": "rms", "activation": "relu_squared", "normalise_qk": True, "bias": False},
+    "canon layers": {"positions": "rotary", "canon_reach": 3, "zero_init": True, "tie_embeddings": False},
     "grouped heads": {"positions": "rotary", "n_kv_heads": 2},
     "no norm": {"norm": "none"},
     "no residuals": {"residuals": False},
