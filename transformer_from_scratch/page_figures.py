@@ -13,28 +13,36 @@ from transformer_from_scratch.inspection import Inspection
 
 SHADES = [[0, "rgba(31,119,180,0)"], [1, "rgba(31,119,180,1)"]]
 SIGNED = [[0, "rgba(31,119,180,1)"], [0.5, "rgba(128,128,128,0.06)"], [1, "rgba(214,39,40,1)"]]
-BLUE, PALE, ORANGE, RED = "rgb(31,119,180)", "rgba(31,119,180,0.3)", "rgb(255,127,14)", "rgb(214,39,40)"
+BLUE, ORANGE, RED = "rgb(31,119,180)", "rgb(255,127,14)", "rgb(214,39,40)"
 
 
 def next_bars(
     plain: np.ndarray, drawn_from: np.ndarray, alphabet: str, language: Language, most: int = 12
 ) -> go.Figure:
-    """The likeliest next characters: as the model has it (pale), and after temperature and filters. Both (V,)."""
+    """The likeliest next characters: the model's own (dashes), and after temperature and filters (bars); (V,) each."""
     likeliest = np.argsort(-plain, kind="stable")[:most]
     names = [show(alphabet[i]) for i in likeliest]
     figure = go.Figure()
-    for values, key, colour in ((plain, "plain", PALE), (drawn_from, "drawn_from", BLUE)):
-        figure.add_bar(
-            x=names,
-            y=values[likeliest],
-            name=phrase(f"transformer.page.{key}", language),
-            marker_color=colour,
-            hovertemplate="%{x}  %{y:.1%}<extra></extra>",
-        )
-    for name, share in zip(names, drawn_from[likeliest], strict=True):
-        figure.add_annotation(x=name, y=share, text=f"{share:.0%}", showarrow=False, yshift=10, font_size=11)
+    # A dash for each, which bars of any height leave in sight.
+    figure.add_scatter(
+        x=names,
+        y=plain[likeliest],
+        name=phrase("transformer.page.plain", language),
+        mode="markers",
+        marker={"symbol": "line-ew", "size": 30, "line": {"width": 3, "color": ORANGE}},
+        hovertemplate="%{x}  %{y:.1%}<extra></extra>",
+    )
+    figure.add_bar(
+        x=names,
+        y=drawn_from[likeliest],
+        name=phrase("transformer.page.drawn_from", language),
+        marker_color=BLUE,
+        hovertemplate="%{x}  %{y:.1%}<extra></extra>",
+    )
+    for name, index in zip(names, likeliest, strict=True):
+        top = max(plain[index], drawn_from[index])
+        figure.add_annotation(x=name, y=top, text=f"{drawn_from[index]:.0%}", showarrow=False, yshift=11, font_size=11)
     return figure.update_layout(
-        barmode="overlay",
         xaxis={"type": "category", "tickfont": {"size": 18}},
         yaxis={"range": [0, 1.08], "tickformat": ".0%", "tickvals": [0, 0.5, 1]},
         legend={"orientation": "h", "y": 1.15},
@@ -48,6 +56,8 @@ def gaze_map(weights: np.ndarray, characters: str, position: int, language: Lang
     figure = attention_map(weights, characters, language)
     figure.update_traces(colorscale=SHADES, showscale=False)
     _frame(figure, -0.5, len(characters) - 0.5, position - 0.5, position + 0.5)
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(showgrid=False)
     return figure.update_layout(height=520, margin={"t": 60, "b": 10, "l": 10, "r": 10})
 
 
@@ -55,6 +65,7 @@ def lens(inside: Inspection, characters: str, alphabet: str, position: int, lang
     """The best guess of what follows each character, stage by stage; the last row is the model's answer."""
     best = inside.probabilities.argmax(-1)  # (L + 1, T)
     share = inside.probabilities.max(-1)
+    guesses = [[show(alphabet[i]) for i in row] for row in best]
     stages = stage_names(len(best) - 1, language)
     names = axis_names(characters)
     figure = go.Figure(
@@ -62,22 +73,24 @@ def lens(inside: Inspection, characters: str, alphabet: str, position: int, lang
             z=np.round(share, 3),
             x=names,
             y=stages,
-            text=[[show(alphabet[i]) for i in row] for row in best],
-            texttemplate="%{text}",
-            textfont={"size": 15},
+            text=guesses,
             colorscale=SHADES,
             zmin=0,
-            zmax=1,
+            zmax=1.3,  # never so blue that the character on it cannot be read
             showscale=False,
             xgap=1,
             ygap=1,
             hovertemplate=phrase("transformer.page.lens_hover", language) + "<extra></extra>",
         )
     )
+    for stage, row in zip(stages, guesses, strict=True):  # texts of their own: those of a heatmap ignore a dark page
+        figure.add_scatter(
+            x=names, y=[stage] * len(names), text=row, mode="text", textfont_size=15, hoverinfo="skip", showlegend=False
+        )
     _frame(figure, position - 0.5, position + 0.5, -0.5, len(stages) - 0.5)
     return figure.update_layout(
         xaxis={**_ticks(characters), "side": "top"},
-        yaxis={"autorange": "reversed"},
+        yaxis={"autorange": "reversed", "showgrid": False},
         height=70 + 34 * len(stages),
         margin={"t": 40, "b": 10, "l": 10, "r": 10},
     )
@@ -172,6 +185,7 @@ def stream_map(inside: Inspection, characters: str, position: int, language: Lan
             y=stage_names(len(norms) - 1, language),
             colorscale=SHADES,
             zmin=0,
+            zmax=float(norms.max()),
             xgap=1,
             ygap=1,
             colorbar={"thickness": 10},
@@ -181,7 +195,7 @@ def stream_map(inside: Inspection, characters: str, position: int, language: Lan
     _frame(figure, position - 0.5, position + 0.5, -0.5, len(norms) - 0.5)
     return figure.update_layout(
         xaxis={**_ticks(characters), "side": "top"},
-        yaxis={"autorange": "reversed"},
+        yaxis={"autorange": "reversed", "showgrid": False},
         height=90 + 32 * len(norms),
         margin={"t": 40, "b": 10, "l": 10, "r": 10},
     )
@@ -244,7 +258,13 @@ def axis_names(characters: str) -> list[str]:
 
 def _ticks(characters: str) -> dict[str, object]:
     signs = [show(character) for character in characters]
-    return {"tickmode": "array", "tickvals": axis_names(characters), "ticktext": signs, "tickangle": 0}
+    return {
+        "tickmode": "array",
+        "tickvals": axis_names(characters),
+        "ticktext": signs,
+        "tickangle": 0,
+        "showgrid": False,
+    }
 
 
 def _vectors(rows: np.ndarray, names: list[str], far: float, hover: str, more: np.ndarray | None = None) -> go.Heatmap:

@@ -134,7 +134,7 @@ def where_in_the_row(reading: Reading, layer: int, head: int) -> None:
     elif model.embedding.positions is not None:
         figure = figures.positional_encoding(model.embedding.positions.table.detach().numpy(), reading.language)
         figure.add_hline(y=reading.position, line={"color": page_figures.ORANGE, "width": 2})
-        st.plotly_chart(figure, key="positions")
+        st.plotly_chart(figure.update_layout(height=340, margin={"t": 10}), key="positions")
 
 
 def what_flows(reading: Reading) -> None:
