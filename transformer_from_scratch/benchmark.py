@@ -95,19 +95,21 @@ def nanogpt(config: NanoGPTConfig) -> Outcome:
             "val_loss": training.evaluate(peer.as_scored(), text.validation),
         }
     ]
-    for name, architecture, limit in (
-        ("classic", "classic", None),
-        ("modern", "modern", None),
-        ("modern, in nanoGPT's time", "modern", timer.seconds),
+    same = {"context": BLOCK_SIZE, "batch_size": BATCH_SIZE}
+    for name, architecture, limit, shape in (
+        ("classic, same context and batch", "classic", None, same),
+        ("modern, same context and batch", "modern", None, same),
+        ("modern", "modern", None, {}),
+        ("modern, in nanoGPT's time", "modern", timer.seconds, {}),
     ):
-        row = _train(config.data, architecture, config.seed, limit)
+        row = _train(config.data, architecture, config.seed, limit, **shape)
         rows.append({"model": name, **{key: row[key] for key in list(rows[0])[1:]}})
     speeds = training_speeds(config)
     result = {
         "nanogpt_val_loss": rows[0]["val_loss"],
         "nanogpt_seconds": timer.seconds,
-        "val_loss": rows[2]["val_loss"],
-        "val_loss_in_nanogpt_seconds": rows[3]["val_loss"],
+        "val_loss": rows[3]["val_loss"],
+        "val_loss_in_nanogpt_seconds": rows[4]["val_loss"],
         **{f"{name}_tokens_per_s": rate for name, rate in speeds.items()},
         **{f"{name}_speed_ratio": speeds[name] / speeds["nanogpt"] for name in ARCHITECTURES},
     }
@@ -220,11 +222,12 @@ def _ablation(rows: list[Any], config: AblationConfig, name: str, title: str) ->
     return Outcome({**result, "steps": config.steps, "seeds": config.seeds}, results)
 
 
-def _train(data: str, architecture: str, seed: int, max_seconds: float | None) -> dict[str, Any]:
+def _train(data: str, architecture: str, seed: int, max_seconds: float | None, **shape: int) -> dict[str, Any]:
     """Train in a folder that is thrown away; the summary's numbers."""
     from transformer_from_scratch.train_simple_lm import train
 
     settings = {**ARCHITECTURES[architecture], "architecture": architecture, "tracking": "none", "eval_every": 1000}
+    settings |= shape
     training_config = TrainingConfig(data=data, seed=seed, max_seconds=max_seconds, **settings)
     with tempfile.TemporaryDirectory() as folder:
         return train(training_config, RunFolder.create(f"{folder}/run", PROJECT, to_dict(training_config)))

@@ -12,10 +12,12 @@ WARM_UP, STEPS = 10, 100
 
 
 def our_rate(architecture: str, data: str) -> float:
-    """Tokens a second of the training script itself, logging included, between evaluations."""
+    """Tokens a second of the training script itself at nanoGPT's context and batch, logging included."""
+    from transformer_from_scratch.nanogpt_peer import BATCH_SIZE, BLOCK_SIZE
     from transformer_from_scratch.train_simple_lm import train
 
-    settings = {**ARCHITECTURES[architecture], "max_steps": WARM_UP + STEPS, "eval_blocks": 1, "tracking": "none"}
+    settings = {**ARCHITECTURES[architecture], "context": BLOCK_SIZE, "batch_size": BATCH_SIZE}
+    settings |= {"max_steps": WARM_UP + STEPS, "eval_blocks": 1, "tracking": "none"}
     config = TrainingConfig(data=data, eval_every=1000, **settings)
     times: dict[int, float] = {}
 

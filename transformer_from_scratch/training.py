@@ -1,6 +1,7 @@
 """What the training loop uses: text, model and device made ready, batches, the learning rate, the loss, samples."""
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -86,16 +87,31 @@ def any_process(accelerator: Accelerator, condition: bool) -> bool:
 def batch(
     tokens: Tensor, config: TrainingConfig, step: int, rank: int = 0, processes: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Step `step`'s blocks at random places: inputs (B, T) and targets (B, T), the same text one character on.
+    """Step `step`'s blocks: inputs (B, T) and targets (B, T), the same text one character on.
 
     A batch depends on the seed and the step alone. A resumed run therefore sees what it would have seen, and two
     processes, each taking its share of the rows, train on what one would.
     """
-    random = np.random.default_rng((config.seed, step))
-    starts = random.integers(0, len(tokens) - config.context, config.batch_size)[rank::processes]
-    rows = torch.from_numpy(starts)[:, None] + torch.arange(config.context + 1)  # (B, T + 1)
+    first = step * config.batch_size  # blocks drawn before this step
+    starts = [block_start(len(tokens), config, place) for place in range(first, first + config.batch_size)]
+    rows = torch.tensor(starts[rank::processes])[:, None] + torch.arange(config.context + 1)  # (B, T + 1)
     block = tokens[rows].long()
     return block[:, :-1], block[:, 1:]
+
+
+def block_start(length: int, config: TrainingConfig, place: int) -> int:
+    """Where the run's `place`-th block begins: the text is cut into blocks, which come in random order, all of them
+    before any comes again. Each pass cuts at other places.
+    """
+    blocks = max((length - 1) // config.context - 1, 1)
+    order, offset = _pass(length, config.context, blocks, config.seed, place // blocks)
+    return int(order[place % blocks]) * config.context + offset
+
+
+@lru_cache(maxsize=4)
+def _pass(length: int, context: int, blocks: int, seed: int, number: int) -> tuple[np.ndarray, int]:
+    random = np.random.default_rng((seed, number))
+    return random.permutation(blocks), int(random.integers(0, length - 1 - blocks * context + 1))
 
 
 def progress(step: int, seconds: float, config: TrainingConfig) -> float:

@@ -81,6 +81,21 @@ def test_batches_follow_from_seed_and_step_and_targets_are_one_on():
     assert not torch.equal(inputs, training.batch(tokens, replace(config, seed=1), step=5)[0])
 
 
+def test_a_pass_shows_each_character_once_before_any_comes_again():
+    tokens, config = torch.arange(1000, dtype=torch.int32), settings(batch_size=5)
+    blocks = (1000 - 1) // config.context - 1  # 30 blocks, 6 batches
+    seen = torch.cat([training.batch(tokens, config, step)[0].flatten() for step in range(blocks // 5)])
+    assert len(seen) == len(set(seen.tolist())) == blocks * config.context
+    again = torch.cat([training.batch(tokens, config, step)[0].flatten() for step in range(6, 12)])
+    assert len(set(again.tolist())) == len(again) and not torch.equal(seen, again)
+
+
+def test_the_shortest_text_still_gives_blocks():
+    config = settings()
+    inputs, targets = training.batch(torch.arange(config.context + 1, dtype=torch.int32), config, step=3)
+    assert inputs.shape == (config.batch_size, config.context) and torch.equal(targets, inputs + 1)
+
+
 def test_two_processes_share_the_rows_of_one_batch():
     tokens, config = torch.arange(1000, dtype=torch.int32), settings()
     whole = training.batch(tokens, config, step=3)[0]
