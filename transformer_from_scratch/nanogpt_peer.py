@@ -75,7 +75,7 @@ class _Scored(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
         # Given targets it returns the logits of all positions, else those of the last alone.
-        return self.model(tokens, tokens)[0], []
+        return self.model(tokens, tokens.contiguous())[0], []
 
 
 def _learning_rate(step: int) -> float:

@@ -29,7 +29,7 @@ def next_bars(
         y=plain[likeliest],
         name=phrase("transformer.page.plain", language),
         mode="markers",
-        marker={"symbol": "line-ew", "size": 30, "line": {"width": 3, "color": ORANGE}},
+        marker={"symbol": "line-ew", "size": 18, "line": {"width": 3, "color": ORANGE}},
         hovertemplate="%{x}  %{y:.1%}<extra></extra>",
     )
     figure.add_bar(
@@ -43,7 +43,7 @@ def next_bars(
         top = max(plain[index], drawn_from[index])
         figure.add_annotation(x=name, y=top, text=f"{drawn_from[index]:.0%}", showarrow=False, yshift=11, font_size=11)
     return figure.update_layout(
-        xaxis={"type": "category", "tickfont": {"size": 18}},
+        xaxis={"type": "category", "tickfont": {"size": 18}, "range": [-0.6, len(names) - 0.4]},
         yaxis={"range": [0, 1.08], "tickformat": ".0%", "tickvals": [0, 0.5, 1]},
         legend={"orientation": "h", "y": 1.15},
         height=270,
@@ -61,8 +61,11 @@ def gaze_map(weights: np.ndarray, characters: str, position: int, language: Lang
     return figure.update_layout(height=520, margin={"t": 60, "b": 10, "l": 10, "r": 10})
 
 
-def lens(inside: Inspection, characters: str, alphabet: str, position: int, language: Language) -> go.Figure:
-    """The best guess of what follows each character, stage by stage; the last row is the model's answer."""
+def lens(inside: Inspection, characters: str, alphabet: str, position: int, ink: str, language: Language) -> go.Figure:
+    """The best guess of what follows each character, stage by stage; the last row is the model's answer.
+
+    `ink` is the colour of the characters: black on a light page, white on a dark one.
+    """
     best = inside.probabilities.argmax(-1)  # (L + 1, T)
     share = inside.probabilities.max(-1)
     guesses = [[show(alphabet[i]) for i in row] for row in best]
@@ -74,19 +77,17 @@ def lens(inside: Inspection, characters: str, alphabet: str, position: int, lang
             x=names,
             y=stages,
             text=guesses,
+            texttemplate="%{text}",
+            textfont={"size": 15, "color": ink},
             colorscale=SHADES,
             zmin=0,
-            zmax=1.3,  # never so blue that the character on it cannot be read
+            zmax=1.5,  # never so blue that the character on it cannot be read
             showscale=False,
             xgap=1,
             ygap=1,
             hovertemplate=phrase("transformer.page.lens_hover", language) + "<extra></extra>",
         )
     )
-    for stage, row in zip(stages, guesses, strict=True):  # texts of their own: those of a heatmap ignore a dark page
-        figure.add_scatter(
-            x=names, y=[stage] * len(names), text=row, mode="text", textfont_size=15, hoverinfo="skip", showlegend=False
-        )
     _frame(figure, position - 0.5, position + 0.5, -0.5, len(stages) - 0.5)
     return figure.update_layout(
         xaxis={**_ticks(characters), "side": "top"},

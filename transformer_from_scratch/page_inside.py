@@ -143,7 +143,8 @@ def what_flows(reading: Reading) -> None:
     alphabet = reading.tokenizer.characters
     st.header(say("flows_title"))
     st.markdown(say("lens"))
-    st.plotly_chart(page_figures.lens(inside, reading.characters, alphabet, position, language), key="lens")
+    ink = "white" if st.context.theme.type == "dark" else "black"
+    st.plotly_chart(page_figures.lens(inside, reading.characters, alphabet, position, ink, language), key="lens")
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown(say("lens_course", character=reading.here))

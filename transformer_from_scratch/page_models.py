@@ -12,7 +12,7 @@ from transformer_from_scratch.tokenizer import CharTokenizer
 from transformer_from_scratch.transformer_block import LanguageModel
 
 SHIPPED = Path(__file__).with_name("weights")
-UNTRAINED_ALPHABET = "\n !\"'(),-.0123456789:;?abcdefghijklmnopqrstuvwxyz的一是不了在人有我他这书本很好看。，"
+UNTRAINED_ALPHABET = "\n !\"'(),-.0123456789:;?abcdefghijklmnopqrstuvwxyz的一是不了在人有我他这书本很好看喜欢。，"
 
 
 def find_models(language: str) -> list[Path]:

@@ -24,11 +24,11 @@ PACE = 0.02  # seconds between written characters: slow enough to watch
 Piece = list  # [the temperature it was written at, its characters]
 
 
-@st.fragment
 def let_it_write(model: LanguageModel, tokenizer: CharTokenizer, text_key: str, say: Callable[..., str]) -> None:
     """Write on, character by character. Moving a slider meanwhile changes how the rest is drawn.
 
-    A moved slider ends this function and starts it anew, so what was written so far is kept in the session.
+    A moved slider or the button ends this function and starts the page anew, so what was written so far is kept in
+    the session. It is no Streamlit fragment, for those are not interrupted.
     """
     state = st.session_state
     st.header(say("write_title"))
@@ -57,10 +57,9 @@ def let_it_write(model: LanguageModel, tokenizer: CharTokenizer, text_key: str, 
         place.html(written(state["start"], pieces))
         time.sleep(PACE)
     state["writing"] = False
-    st.rerun()  # the whole page, whose own temperature may have been overtaken
+    st.rerun()  # the button's label
 
 
-@st.fragment
 def how_it_learned(folder: Path | None, language: Language, say: Callable[..., str]) -> None:
     """The training's curve, and what the model wrote at each moment of it."""
     st.header(say("learned_title"))
