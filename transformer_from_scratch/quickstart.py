@@ -54,6 +54,7 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
     from shared.phrases import both, phrase
     from transformer_from_scratch import figures, training
     from transformer_from_scratch.checkpoint import load_model
+    from transformer_from_scratch.inspection import most_focused
     from transformer_from_scratch.ngram_baseline import ngram_losses
     from transformer_from_scratch.positional_encoding import sinusoidal_table
     from transformer_from_scratch.sampling import generate_tokens
@@ -110,7 +111,7 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
         lambda language: figures.attention_heads(weights, characters, language),
         both("transformer.caption.heads", text=characters),
     )
-    layer, head = _most_focused(weights)
+    layer, head = most_focused(weights)
     section.figure(
         lambda language: figures.attention_map(weights[layer, head], characters, language),
         both("transformer.caption.map", layer=layer + 1, head=head + 1),
@@ -155,16 +156,6 @@ def _ladder(
     ours = both("transformer.baseline.ours", params=f"{summary['params']:,}", context=config.context)
     rows.append({"model": ours, "val_loss": summary["val_loss"]})
     return [{**row, "perplexity": math.exp(row["val_loss"])} for row in rows]
-
-
-def _most_focused(weights: Any) -> tuple[int, int]:
-    """Layer and head whose rows look most at one place other than themselves: the easiest to read."""
-    import numpy as np
-
-    layers, heads, length, _ = weights.shape
-    elsewhere = weights * (1 - np.eye(length))
-    best = int(elsewhere[:, :, length // 2 :].max(-1).mean(-1).argmax())
-    return divmod(best, heads)
 
 
 def main() -> None:
