@@ -8,6 +8,7 @@ python -m transformer_from_scratch.benchmark ladder     from classic to modern, 
 python -m transformer_from_scratch.benchmark parts      what is each part for?
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -179,7 +180,7 @@ class AblationConfig(BenchmarkConfig):
 
     data: str
     """The text file."""
-    steps: int = 500
+    steps: int = 300
     """Steps of each training."""
     seeds: int = 2
     """Trainings a row."""
@@ -217,8 +218,8 @@ def _ablation(rows: list[Any], config: AblationConfig, name: str, title: str) ->
     results = run_rows(rows, config.data, config.steps, seeds)
     if config.save:
         draw_curves(results, Path(__file__).parent / "results" / f"{name}.png", title)
-    result = {"first_val_loss": results[0]["val_loss"], "last_val_loss": results[-1]["val_loss"]}
-    return Outcome({**result, "steps": config.steps, "seeds": config.seeds}, results)
+    losses = {re.sub(r"\W+", "_", row["change"].lower()).strip("_"): row["val_loss"] for row in results}
+    return Outcome({**losses, "steps": config.steps, "seeds": config.seeds}, results)
 
 
 def _train(data: str, architecture: str, seed: int, max_seconds: float | None, **shape: int) -> dict[str, Any]:
