@@ -20,7 +20,7 @@ from transformer_from_scratch.transformer_block import (
 )
 
 SMALL = ModelConfig(context=12, n_layers=2, n_heads=4, width=16)
-MODERN = {key: value for key, value in ARCHITECTURES["modern"].items() if key != "optimizer"}
+MODERN = {key: value for key, value in ARCHITECTURES["modern"].items() if hasattr(SMALL, key)}
 VARIANTS = {
     "classic": SMALL,
     "post-norm": replace(SMALL, norm_position="post"),
