@@ -15,9 +15,9 @@ from shared.runs import RunFolder
 from transformer_from_scratch.config import ARCHITECTURES, PRESETS, PROJECT, Sampling, TrainingConfig
 from transformer_from_scratch.train_simple_lm import train
 
-SECONDS = 100  # measured on 2 cores; the demo's estimate of the time left starts from it
+SECONDS = 85  # measured on 2 cores; the demo's estimate of the time left starts from it
 
-STEPS = 800
+STEPS = 600
 LONGEST_NGRAM = 6
 PROMPTS = {"rotten_tomatoes": ("the film ", "a moving "), "zh_reviews": ("这本书", "酒店的")}
 
@@ -36,7 +36,7 @@ class QuickstartConfig:
 
 def run(out_dir: str | Path, data: str = "rotten_tomatoes", smoke: bool = False) -> dict[str, Any]:
     """Train into `out_dir` and write its section.json. Returns the training's summary."""
-    size: dict[str, Any] = PRESETS["tiny"] if smoke else {"max_steps": STEPS, "eval_every": 100}
+    size: dict[str, Any] = PRESETS["tiny"] if smoke else {"max_steps": STEPS, "eval_every": 75}
     settings = {**ARCHITECTURES["modern"], **size, "tracking": "none"}
     config = TrainingConfig(data=data, architecture="modern", **settings)
     folder = RunFolder.create(out_dir, PROJECT, to_dict(config))
