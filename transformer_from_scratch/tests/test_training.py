@@ -309,6 +309,14 @@ def test_bad_input_is_one_line_that_says_what_to_do(corpus, tmp_path, arguments,
     assert "\n" not in str(refusal.value)
 
 
+def test_one_process_trains_in_one_precision_after_another(corpus, tmp_path):
+    """A bug that was: accelerate refuses a second precision, so a page that had trained a small model failed."""
+    for precision in ("fp32", "bf16"):
+        config = settings(data=corpus, precision=precision, max_steps=2)
+        summary = train_simple_lm.train(config, new_run(tmp_path / precision, config))
+        assert math.isfinite(summary["val_loss"])
+
+
 def test_a_folder_with_a_run_is_never_overwritten(corpus, tmp_path):
     new_run(tmp_path / "run", settings())
     before = (tmp_path / "run" / "config.json").read_text()
