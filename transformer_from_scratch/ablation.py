@@ -26,11 +26,12 @@ _MUON = ("optimizer", "learning_rate", "final_learning_rate", "weight_decay")
 
 LADDER_STEPS: list[Row] = [
     ("classic", {}),
-    ("rotary positions", {"positions": "rotary"}),
+    ("rotary positions", {"positions": "rotary", "rotary_base": 500.0}),
     ("RMSNorm, no biases", {"norm": "rms", "bias": False}),
     ("squared ReLU", {"activation": "relu_squared"}),
     ("normalised queries and keys", {"normalise_qk": True}),
     ("canon layers", {"canon_reach": ARCHITECTURES["modern"]["canon_reach"]}),
+    ("gated heads", {"gate_heads": True, "hidden_factor": ARCHITECTURES["modern"]["hidden_factor"]}),
     ("output layer of its own, zero start", {"tie_embeddings": False, "zero_init": True}),
     ("Muon = modern", {key: ARCHITECTURES["modern"][key] for key in _MUON}),
 ]

@@ -96,7 +96,7 @@ def nanogpt(config: NanoGPTConfig) -> Outcome:
             "val_loss": training.evaluate(peer.as_scored(), text.validation),
         }
     ]
-    same = {"context": BLOCK_SIZE, "batch_size": BATCH_SIZE}
+    same = {"context": BLOCK_SIZE, "batch_size": BATCH_SIZE, "max_steps": MAX_ITERS}
     for name, architecture, limit, shape in (
         ("classic, same context and batch", "classic", None, same),
         ("modern", "modern", None, {}),
@@ -170,7 +170,7 @@ class AblationConfig(BenchmarkConfig):
 
     data: str
     """The text file."""
-    steps: int = 300
+    steps: int = 500
     """Steps of each training."""
     seeds: int = 2
     """Trainings a row."""

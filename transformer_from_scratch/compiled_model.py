@@ -56,9 +56,11 @@ class Weights(NamedTuple):
     sin: np.ndarray  # (C, Dh), its first half negative
     norm: Layers  # (2 L + 1, D): a block has two sublayers, and the last norm stands after them all
     canon: np.ndarray  # (2 L, reach, D)
+    value_canon: np.ndarray  # (L, reach, G Dh)
     query: Layers  # (L, D, D)
     key: Layers  # (L, G Dh, D)
     value: Layers  # (L, G Dh, D)
+    gate: Layers  # (L, H, D)
     output: Layers  # (L, D, D)
     widen: Layers  # (L, F, D)
     narrow: Layers  # (L, D, F)
@@ -69,6 +71,7 @@ class Memory(NamedTuple):
     """What the positions so far left for those to come."""
 
     keys: np.ndarray  # (L, C, G, Dh)
+    raw_values: np.ndarray  # (L, C, G Dh) before their canon layer
     values: np.ndarray  # (L, C, G, Dh)
     inputs: np.ndarray  # (2 L, C, D) of the canon layers
 
@@ -81,8 +84,8 @@ class CompiledModel:
         self._context, self._vocabulary = config.context, len(model.output.weight)
         self._choices, self._weights = _choices(model), _weights(model)
         heads = (config.n_layers, config.context, config.n_kv_heads or config.n_heads, config.head_width)
-        inputs = (2 * config.n_layers, config.context, config.width)
-        self._memory = Memory(*(np.empty(shape, np.float32) for shape in (heads, heads, inputs)))
+        flat, inputs = (*heads[:2], heads[2] * heads[3]), (2 * config.n_layers, config.context, config.width)
+        self._memory = Memory(*(np.empty(shape, np.float32) for shape in (heads, flat, heads, inputs)))
         self.length = 0
 
     def start(self) -> None:
@@ -169,7 +172,10 @@ def attention(x, layer, first, choices, weights, memory, out):
     scores = np.empty(after, np.float32)
     linear(x, weights.query, layer, queries.reshape(n_tokens, -1))
     linear(x, weights.key, layer, keys[first:after].reshape(n_tokens, -1))
-    linear(x, weights.value, layer, values[first:after].reshape(n_tokens, -1))
+    linear(x, weights.value, layer, memory.raw_values[layer, first:after])
+    look_back(memory.raw_values[layer], first, weights.value_canon[layer], values[first:after].reshape(n_tokens, -1))
+    gates = np.empty(shape[:2], np.float32)  # (T, H)
+    linear(x, weights.gate, layer, gates)
     for t in range(n_tokens):
         cos, sin = weights.cos[first + t], weights.sin[first + t]  # (Dh,)
         turn(queries[t], cos, sin, choices.normalise_qk)
@@ -187,6 +193,8 @@ def attention(x, layer, first, choices, weights, memory, out):
             for s in range(n_seen):
                 for i in range(head_width):
                     answers[t, h, i] += scores[s] * values[s, g, i]
+            for i in range(head_width):
+                answers[t, h, i] *= 2 / (1 + math.exp(-gates[t, h]))
     linear(answers.reshape(n_tokens, -1), weights.output, layer, out)
 
 
@@ -278,18 +286,22 @@ def _weights(model: LanguageModel) -> Weights:
     rotary = blocks[0].attention.rotary
     norms = [norm for block in blocks for norm in (block.attention_norm, block.feed_forward_norm)] + [model.final_norm]
     canon = [None if block.canon is None else block.canon[name].weight for block in blocks for name in SUBLAYERS]
-    passes_on = np.eye(max(config.canon_reach, 1), 1).repeat(config.width, axis=1)  # (reach, D)
+    value_canon = [getattr(block.attention.canon, "weight", None) for block in blocks]
+    passes_on = np.eye(max(config.canon_reach, 1), 1)  # (reach, 1): only the newest counts
+    values_width = len(blocks[0].attention.value.weight)
     table, turns = (config.context, config.width), (config.context, config.head_width)
     return Weights(
         embedding=_array(embedding.tokens.weight * embedding.scale),
         positions=_array(getattr(embedding.positions, "table", None), np.zeros(table)),
         cos=_array(getattr(rotary, "cos", None), np.ones(turns)),
         sin=_array(getattr(rotary, "sin", None), np.zeros(turns)),
-        norm=_layers(norms, config.width),
-        canon=np.array([_array(weight, passes_on) for weight in canon]),
+        norm=_layers(norms, np.ones(config.width)),
+        canon=np.array([_array(weight, passes_on.repeat(config.width, axis=1)) for weight in canon]),
+        value_canon=np.array([_array(weight, passes_on.repeat(values_width, axis=1)) for weight in value_canon]),
         query=_layers([block.attention.query for block in blocks]),
         key=_layers([block.attention.key for block in blocks]),
         value=_layers([block.attention.value for block in blocks]),
+        gate=_layers([block.attention.gate for block in blocks], np.zeros((config.n_heads, config.width))),
         output=_layers([block.attention.output for block in blocks]),
         widen=_layers([block.feed_forward.widen for block in blocks]),
         narrow=_layers([block.feed_forward.narrow for block in blocks]),
@@ -297,9 +309,9 @@ def _weights(model: LanguageModel) -> Weights:
     )
 
 
-def _layers(layers: list[nn.Module], width: int = 0) -> Layers:
-    """Linear layers, or norms of `width`, which may be nn.Identity."""
-    weights = [_array(getattr(layer, "weight", None), np.ones(width)) for layer in layers]
+def _layers(layers: list[nn.Module | None], neutral: np.ndarray | None = None) -> Layers:
+    """Linear layers or norms; `neutral` is the weight that stands in for one that is missing or does nothing."""
+    weights = [_array(getattr(layer, "weight", None), neutral) for layer in layers]
     biases = [
         _array(getattr(layer, "bias", None), np.zeros(len(weight)))
         for layer, weight in zip(layers, weights, strict=True)

@@ -20,7 +20,7 @@ class Muon(torch.optim.Optimizer):
     sqrt(max(1, rows / columns)) is from there too.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float = 0.95, decay: float = 0.0) -> None:
+    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float, decay: float = 0.0) -> None:
         """Each group has "params", and "rows": after how many rows a weight's next matrix begins, None for one."""
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": decay})
 
@@ -75,8 +75,9 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 def build_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon where asked for. Only matrices decay: gains and biases have no reason to be near zero."""
     parameters = dict(model.named_parameters())
-    # A canon layer's weights form a table, but each is a gain of its own number.
-    matrices = {name for name, weight in parameters.items() if weight.dim() == 2 and ".canon." not in name}
+    # A canon layer's weights form a table, but each is a gain of its own number; and a gate is a few rows on their own.
+    apart = (".canon.", ".gate.")
+    matrices = {name for name, weight in parameters.items() if weight.dim() == 2 and not any(a in name for a in apart)}
     hidden = {name for name in matrices if name.startswith("blocks.")} if config.optimizer == "muon" else set()
 
     def those(names: set[str]) -> list[nn.Parameter]:
@@ -98,7 +99,7 @@ def build_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opt
             {"params": those(hidden - by_head), "rows": None},
             {"params": those(by_head), "rows": config.head_width},
         ]
-        optimizers.append(Muon(groups, lr=config.muon_learning_rate, decay=config.weight_decay))
+        optimizers.append(Muon(groups, config.muon_learning_rate, config.muon_momentum, config.weight_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]  # what the schedule multiplies
