@@ -152,12 +152,11 @@ class MultiHeadAttention(nn.Module):
         and, on request, the weights (B, H, T, S) computed by the explicit path.
         """
         source = x if context is None else context
-        query = self._split(self.query(x), self.n_heads)  # (B, H, T, Dh)
-        key = self._split(self.key(source), self.n_kv_heads)  # (B, G, S, Dh)
-        value = self.value(source)  # (B, S, G * Dh)
+        query, key, value = self._project(x, source)  # (B, T, H * Dh), (B, S, G * Dh), (B, S, G * Dh)
         if self.canon is not None:
             value = self.canon(value, cache and cache.recent, "value")
-        value = self._split(value, self.n_kv_heads)  # (B, G, S, Dh)
+        query = self._split(query, self.n_heads)  # (B, H, T, Dh)
+        key, value = self._split(key, self.n_kv_heads), self._split(value, self.n_kv_heads)  # (B, G, S, Dh)
         if self.normalise_qk:
             query, key = F.rms_norm(query, (self.head_width,)), F.rms_norm(key, (self.head_width,))
         if self.rotary is not None:
@@ -175,6 +174,15 @@ class MultiHeadAttention(nn.Module):
             out = out * (2 * torch.sigmoid(self.gate(x)))[..., None]  # times 1 where the gate has learned nothing yet
         out = out.flatten(2)  # (B, T, D): the heads side by side again
         return self.output(out), weights
+
+    def _project(self, x: Tensor, source: Tensor) -> tuple[Tensor, ...]:
+        """Query, key and value. In self-attention one product makes all three: x is read, and in bf16 rounded, once."""
+        layers = (self.query, self.key, self.value)
+        if source is not x:
+            return tuple(layer(given) for layer, given in zip(layers, (x, source, source), strict=True))
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = None if self.query.bias is None else torch.cat([layer.bias for layer in layers])
+        return F.linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, need_weights: bool
