@@ -101,6 +101,7 @@ def nanogpt(config: NanoGPTConfig) -> Outcome:
         ("classic, same context and batch", "classic", None, same),
         ("modern", "modern", None, {}),
         ("modern, in nanoGPT's time", "modern", timer.seconds, {}),
+        ("modern, in fp32 throughout", "modern", None, {"precision": "fp32"}),
     ):
         row = _train(config.data, architecture, config.seed, limit, **shape)
         rows.append({"model": name, **{key: row[key] for key in list(rows[0])[1:]}})
@@ -213,7 +214,7 @@ def _ablation(rows: list[Any], config: AblationConfig, name: str, title: str) ->
     return Outcome({**losses, "steps": config.steps, "seeds": config.seeds}, results)
 
 
-def _train(data: str, architecture: str, seed: int, max_seconds: float | None, **shape: int) -> dict[str, Any]:
+def _train(data: str, architecture: str, seed: int, max_seconds: float | None, **shape: Any) -> dict[str, Any]:
     """Train in a folder that is thrown away; the summary's numbers."""
     from transformer_from_scratch.train_simple_lm import train
 
