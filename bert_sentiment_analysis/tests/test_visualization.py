@@ -13,7 +13,7 @@ from shared.phrases import LANGUAGES
 
 CONFUSION = [[8, 2], [3, 87]]
 CLASSES = ["negative", "positive"]
-DOMAINS = {"tweets": {"tweets": 0.9, "nyt": 0.55}, "nyt": {"tweets": None, "nyt": 0.7}, "all": {"tweets": 0.92}}
+DOMAINS = {"all": {"tweets": 0.92}, "tweets": {"tweets": 0.9, "nyt": 0.55}, "nyt": {"tweets": None, "nyt": 0.7}}
 SCORES = [
     ModelScore("majority", 0.5),
     ModelScore("ours", 0.86, 0.84, 0.87),
@@ -127,11 +127,11 @@ def test_an_unlucky_first_text_does_not_squeeze_the_coverage_curve():
 def test_the_domain_map_has_what_was_trained_on_in_rows_and_frames_the_same_domain():
     figure = visualization.domain_map(DOMAINS, "en")
     heat = figure.data[0]
-    assert (list(heat.y), list(heat.x)) == (["tweets", "editorials", "all of them"], ["tweets", "editorials"])
-    np.testing.assert_allclose(numbers(heat.z), [[0.9, 0.55], [np.nan, 0.7], [0.92, np.nan]])
-    assert [list(row) for row in heat.text] == [["0.900", "0.550"], ["", "0.700"], ["0.920", ""]]
+    assert (list(heat.y), list(heat.x)) == (["all of them", "tweets", "editorials"], ["tweets", "editorials"])
+    np.testing.assert_allclose(numbers(heat.z), [[0.92, np.nan], [0.9, 0.55], [np.nan, 0.7]])
+    assert [list(row) for row in heat.text] == [["0.920", ""], ["0.900", "0.550"], ["", "0.700"]]
     centres = [((shape.x0 + shape.x1) / 2, (shape.y0 + shape.y1) / 2) for shape in figure.layout.shapes]
-    np.testing.assert_allclose(centres, [(0, 0), (1, 1)], atol=1e-9)
+    np.testing.assert_allclose(centres, [(0, 1), (1, 2)], atol=1e-9)
     assert (heat.zmin, heat.zmax) == (0.5, 1)
 
 
@@ -203,11 +203,13 @@ def test_png_pictures_show_the_numbers_they_were_given(texts, roc, tmp_path, mon
     np.testing.assert_allclose(curves[0].lines[1].get_ydata(), roc.true_positive_rate)
     np.testing.assert_allclose(coverage[0].lines[0].get_ydata(), risk_coverage(*texts).accuracy)
     assert coverage[0].lines[1].get_ydata()[0] == 0.95
-    assert {text.get_text(): text.get_position() for text in domains[0].texts}["0.550"] == (1, 0)
-    assert [label.get_text() for label in domains[0].get_yticklabels()] == ["tweets", "editorials", "all of them"]
+    assert {text.get_text(): text.get_position() for text in domains[0].texts}["0.550"] == (1, 1)
+    assert [label.get_text() for label in domains[0].get_yticklabels()] == ["all of them", "tweets", "editorials"]
     frames = [
         (patch.get_x() + patch.get_width() / 2, patch.get_y() + patch.get_height() / 2) for patch in domains[0].patches
     ]
-    np.testing.assert_allclose(frames, [(0, 0), (1, 1)], atol=1e-9)
+    np.testing.assert_allclose(frames, [(0, 1), (1, 2)], atol=1e-9)
     assert [text.get_text() for text in models[0].texts] == ["0.500", "0.860", "0.880"]
+    (interval,) = models[0].containers[0].lines[2]
+    np.testing.assert_allclose(interval.get_segments()[1], [(0.84, 1), (0.87, 1)])
     assert models[0].get_ylim()[0] > models[0].get_ylim()[1], "the first on top"
