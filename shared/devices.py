@@ -59,8 +59,8 @@ def choose_precision(requested: str, device: str, width: int) -> Choice:
         if torch.cuda.is_bf16_supported():
             return Choice("bf16", "the GPU computes it natively")
         return Choice("fp32", "this GPU has no bf16")
-    if device == "cpu" and torch.cpu._is_amx_tile_supported() and width >= 256:
-        return Choice("bf16", "the processor has AMX and the model is wide enough to gain")
+    if device == "cpu" and torch.cpu._is_avx512_bf16_supported() and width >= 128:
+        return Choice("bf16", "the processor multiplies it natively and the model is wide enough to gain")
     return Choice("fp32", "bf16 would be slower here" if device == "cpu" else "the safe choice on this device")
 
 

@@ -7,8 +7,11 @@ Each row is `train_simple_lm` with the flags that the table prints; the benchmar
 import statistics
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from shared.config import to_dict
 from shared.files import atomic_path
@@ -17,15 +20,18 @@ from transformer_from_scratch.config import ARCHITECTURES, PROJECT, TrainingConf
 
 Row = tuple[str, dict[str, Any]]
 
+MAP_LENGTH = 20  # characters in a picture of attention: more could not be read
+
 _MUON = ("optimizer", "learning_rate", "final_learning_rate", "weight_decay")
 
 LADDER_STEPS: list[Row] = [
     ("classic", {}),
-    ("rotary positions", {"positions": "rotary"}),
+    ("rotary positions", {"positions": "rotary", "rotary_base": 500.0}),
     ("RMSNorm, no biases", {"norm": "rms", "bias": False}),
     ("squared ReLU", {"activation": "relu_squared"}),
     ("normalised queries and keys", {"normalise_qk": True}),
     ("canon layers", {"canon_reach": ARCHITECTURES["modern"]["canon_reach"]}),
+    ("gated heads", {"gate_heads": True, "hidden_factor": ARCHITECTURES["modern"]["hidden_factor"]}),
     ("output layer of its own, zero start", {"tie_embeddings": False, "zero_init": True}),
     ("Muon = modern", {key: ARCHITECTURES["modern"][key] for key in _MUON}),
 ]
@@ -49,11 +55,26 @@ def ladder() -> list[Row]:
     return rows
 
 
-def run_rows(rows: Sequence[Row], data: str, steps: int, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Train each row with each seed. A row's loss is the mean over the seeds; curve and sample are the first seed's."""
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Where the heads of one trained model look while it reads the start of the text it never saw."""
+
+    text: str
+    """(T,) characters."""
+    weights: np.ndarray
+    """(L, H, T, T) each position's weights on the positions before it."""
+
+
+def run_rows(
+    rows: Sequence[Row], data: str, steps: int, seeds: Sequence[int]
+) -> tuple[list[dict[str, Any]], list[AttentionMaps]]:
+    """Train each row with each seed; the table, and each row's attention.
+
+    A row's loss is the mean over the seeds; curve, sample and attention are the first seed's.
+    """
     from transformer_from_scratch.train_simple_lm import train
 
-    results = []
+    results, maps = [], []
     for name, settings in rows:
         losses, seconds, curve, sample = [], 0.0, [], ""
         for seed in seeds:
@@ -62,11 +83,12 @@ def run_rows(rows: Sequence[Row], data: str, steps: int, seeds: Sequence[int]) -
             with tempfile.TemporaryDirectory() as folder:
                 run = RunFolder.create(f"{folder}/run", PROJECT, to_dict(config))
                 summary = train(config, run)
-                lines = [line for line in run.metrics() if "val_loss" in line]
+                if not curve:
+                    lines = [line for line in run.metrics() if "val_loss" in line]
+                    curve, sample = [[line["step"], line["val_loss"]] for line in lines], lines[-1]["sample"]
+                    maps.append(attention_maps(run.path, config))
             losses.append(summary["val_loss"])
             seconds += summary["seconds"]
-            if not curve:
-                curve, sample = [[line["step"], line["val_loss"]] for line in lines], lines[-1]["sample"]
         results.append(
             {
                 "change": name,
@@ -78,7 +100,21 @@ def run_rows(rows: Sequence[Row], data: str, steps: int, seeds: Sequence[int]) -
                 "curve": curve,
             }
         )
-    return results
+    return results, maps
+
+
+def attention_maps(run: Path, config: TrainingConfig) -> AttentionMaps:
+    """What the run's model attends to over the first characters of the validation text."""
+    import torch
+
+    from transformer_from_scratch.checkpoint import load_model
+    from transformer_from_scratch.training import prepare_text
+
+    model, tokenizer = load_model(run)
+    tokens = prepare_text(config).validation[: min(MAP_LENGTH, config.context)].long()  # (T,)
+    with torch.inference_mode():
+        _, weights = model(tokens[None], need_weights=True)  # L x (1, H, T, T)
+    return AttentionMaps(tokenizer.decode(tokens.tolist()), torch.cat(weights).numpy())
 
 
 def draw_curves(results: Sequence[dict[str, Any]], file: Path, title: str) -> None:
@@ -95,3 +131,24 @@ def draw_curves(results: Sequence[dict[str, Any]], file: Path, title: str) -> No
     axes.legend(fontsize=8)
     with atomic_path(file) as draft:
         figure.savefig(draft, dpi=130, format="png")
+
+
+def draw_maps(names: Sequence[str], maps: Sequence[AttentionMaps], file: Path) -> None:
+    """A row of pictures for each model: the first head of each block, queries downwards, keys to the right."""
+    from matplotlib.figure import Figure
+
+    n_blocks = max(len(each.weights) for each in maps)
+    figure = Figure(figsize=(2.4 * n_blocks, 2.5 * len(maps)), layout="constrained")
+    grid = figure.subplots(len(maps), n_blocks, squeeze=False)
+    for line, name, each in zip(grid, names, maps, strict=True):
+        line[0].set_ylabel(name, fontsize=10)
+        letters = each.text.replace("\n", "\u21b5")
+        for block, (axes, weights) in enumerate(zip(line, each.weights, strict=False), start=1):
+            axes.imshow(weights[0], cmap="magma_r", vmin=0, vmax=1)
+            axes.set_xticks(range(len(letters)), letters, fontsize=6)
+            axes.set_yticks(range(len(letters)), letters, fontsize=6)
+            axes.tick_params(length=0)
+            if line is grid[0]:
+                axes.set_title(f"block {block}", fontsize=10)
+    with atomic_path(file) as draft:
+        figure.savefig(draft, dpi=110, format="png")

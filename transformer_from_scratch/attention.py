@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transformer_from_scratch.canon import CanonLayer
 from transformer_from_scratch.positional_encoding import RotaryEncoding
 
 
@@ -97,7 +98,9 @@ class MultiHeadAttention(nn.Module):
     `n_kv_heads` < `n_heads` lets groups of query heads share one key and value head, which shrinks the cache by that
     factor (grouped-query attention, arXiv 2305.13245). `rotary` turns queries and keys by their position
     (arXiv 2104.09864). `normalise_qk` puts both on the sphere before the dot product, which bounds the scores
-    (arXiv 2010.04245). `scale` multiplies the scores; by default it is 1 / sqrt(Dh).
+    (arXiv 2010.04245). `gated` lets each head turn its answer up or down, by what the asking position holds: not every
+    head has something to say everywhere (arXiv 2505.06708, one gate a head). `canon_reach` above 1 mixes each value
+    with those just before it. `scale` multiplies the scores; by default it is 1 / sqrt(Dh).
     """
 
     def __init__(
@@ -110,6 +113,8 @@ class MultiHeadAttention(nn.Module):
         dropout: float = 0.0,
         rotary: RotaryEncoding | None = None,
         normalise_qk: bool = False,
+        gated: bool = False,
+        canon_reach: int = 0,
         scale: float | None = None,
     ) -> None:
         super().__init__()
@@ -128,6 +133,8 @@ class MultiHeadAttention(nn.Module):
         self.key = nn.Linear(width, self.n_kv_heads * self.head_width, bias=bias)
         self.value = nn.Linear(width, self.n_kv_heads * self.head_width, bias=bias)
         self.output = nn.Linear(width, width, bias=bias)
+        self.gate = nn.Linear(width, n_heads, bias=False) if gated else None
+        self.canon = CanonLayer(self.n_kv_heads * self.head_width, canon_reach) if canon_reach > 1 else None
 
     def forward(
         self,
@@ -145,9 +152,11 @@ class MultiHeadAttention(nn.Module):
         and, on request, the weights (B, H, T, S) computed by the explicit path.
         """
         source = x if context is None else context
-        query = self._split(self.query(x), self.n_heads)  # (B, H, T, Dh)
-        key = self._split(self.key(source), self.n_kv_heads)  # (B, G, S, Dh)
-        value = self._split(self.value(source), self.n_kv_heads)  # (B, G, S, Dh)
+        query, key, value = self._project(x, source)  # (B, T, H * Dh), (B, S, G * Dh), (B, S, G * Dh)
+        if self.canon is not None:
+            value = self.canon(value, cache and cache.recent, "value")
+        query = self._split(query, self.n_heads)  # (B, H, T, Dh)
+        key, value = self._split(key, self.n_kv_heads), self._split(value, self.n_kv_heads)  # (B, G, S, Dh)
         if self.normalise_qk:
             query, key = F.rms_norm(query, (self.head_width,)), F.rms_norm(key, (self.head_width,))
         if self.rotary is not None:
@@ -160,8 +169,20 @@ class MultiHeadAttention(nn.Module):
             key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)  # (B, H, S, Dh)
 
         out, weights = self._attend(query, key, value, mask, causal, need_weights)  # (B, H, T, Dh)
-        out = out.transpose(1, 2).flatten(2)  # (B, T, D): the heads side by side again
+        out = out.transpose(1, 2)  # (B, T, H, Dh)
+        if self.gate is not None:
+            out = out * (2 * torch.sigmoid(self.gate(x)))[..., None]  # times 1 where the gate has learned nothing yet
+        out = out.flatten(2)  # (B, T, D): the heads side by side again
         return self.output(out), weights
+
+    def _project(self, x: Tensor, source: Tensor) -> tuple[Tensor, ...]:
+        """Query, key and value. In self-attention one product makes all three: x is read, and in bf16 rounded, once."""
+        layers = (self.query, self.key, self.value)
+        if source is not x:
+            return tuple(layer(given) for layer, given in zip(layers, (x, source, source), strict=True))
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = None if self.query.bias is None else torch.cat([layer.bias for layer in layers])
+        return F.linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, need_weights: bool
@@ -175,7 +196,13 @@ class MultiHeadAttention(nn.Module):
         if need_weights:
             return scaled_dot_product_attention(query, key, value, mask, self.scale)
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=fused_causal, scale=self.scale)
+        if torch.is_autocast_enabled("cpu"):
+            # Backwards, a processor's fused kernel takes four times as long in bf16 as in fp32.
+            query, key, value = query.float(), key.float(), value.float()
+        with torch.autocast("cpu", enabled=False):
+            out = F.scaled_dot_product_attention(
+                query, key, value, mask, dropout, is_causal=fused_causal, scale=self.scale
+            )
         return out, None
 
     def _split(self, x: Tensor, n_heads: int) -> Tensor:

@@ -1,16 +1,15 @@
 """What we measure of this project.
 
-python -m transformer_from_scratch.benchmark parity     is it the same mathematics as the references?
-python -m transformer_from_scratch.benchmark char_lm    how well does it predict a text it never saw?
-python -m transformer_from_scratch.benchmark nanogpt    beside nanoGPT: loss, and training speed in turns
-python -m transformer_from_scratch.benchmark generate   how fast does it write?
-python -m transformer_from_scratch.benchmark ladder     from classic to modern, one change at a time
-python -m transformer_from_scratch.benchmark parts      what is each part for?
+python -m transformer_from_scratch.benchmark parity           is it the same mathematics as the references?
+python -m transformer_from_scratch.benchmark char_lm          how well does it predict a text it never saw?
+python -m transformer_from_scratch.benchmark nanogpt          that loss beside nanoGPT's, for as many tokens and as long
+python -m transformer_from_scratch.benchmark training_speed   tokens a second beside nanoGPT's loop, in turns
+python -m transformer_from_scratch.benchmark generate         how fast does it write?
+python -m transformer_from_scratch.benchmark ladder           from classic to modern, one change at a time
+python -m transformer_from_scratch.benchmark parts            what is each part for?
 """
 
 import re
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +69,7 @@ def char_lm(config: CharLMConfig) -> Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class NanoGPTConfig(BenchmarkConfig):
-    """nanoGPT in its own recipe, then our models for as many tokens and for as long; training speed in turns."""
+    """nanoGPT in its own recipe, and our models beside it."""
 
     data: str
     """The text file."""
@@ -79,6 +78,7 @@ class NanoGPTConfig(BenchmarkConfig):
 
 
 def nanogpt(config: NanoGPTConfig) -> Outcome:
+    """nanoGPT's recipe first, then ours for as many tokens, and for as long."""
     from transformer_from_scratch import training
     from transformer_from_scratch.nanogpt_peer import BATCH_SIZE, BLOCK_SIZE, MAX_ITERS, NanoGPT
 
@@ -96,42 +96,33 @@ def nanogpt(config: NanoGPTConfig) -> Outcome:
             "val_loss": training.evaluate(peer.as_scored(), text.validation),
         }
     ]
-    same = {"context": BLOCK_SIZE, "batch_size": BATCH_SIZE}
+    same = {"context": BLOCK_SIZE, "batch_size": BATCH_SIZE, "max_steps": MAX_ITERS}
     for name, architecture, limit, shape in (
         ("classic, same context and batch", "classic", None, same),
         ("modern", "modern", None, {}),
         ("modern, in nanoGPT's time", "modern", timer.seconds, {}),
+        ("modern, in fp32 throughout", "modern", None, {"precision": "fp32"}),
     ):
         row = _train(config.data, architecture, config.seed, limit, **shape)
         rows.append({"model": name, **{key: row[key] for key in list(rows[0])[1:]}})
-    speeds = training_speeds(config)
     result = {
         "nanogpt_val_loss": rows[0]["val_loss"],
         "nanogpt_seconds": timer.seconds,
         "val_loss": rows[2]["val_loss"],
         "val_loss_in_nanogpt_seconds": rows[3]["val_loss"],
-        **{f"{name}_tokens_per_s": rate for name, rate in speeds.items()},
-        **{f"{name}_speed_ratio": speeds[name] / speeds["nanogpt"] for name in ARCHITECTURES},
     }
     return Outcome(result, rows)
 
 
-def training_speeds(config: NanoGPTConfig, turns: int = 3) -> dict[str, float]:
-    """Median training tokens a second of nanoGPT and of our architectures at its size and batch, taking turns.
+def training_speed(config: NanoGPTConfig) -> Outcome:
+    """The same size and batch for all. A ratio above 1 is faster than nanoGPT's own loop in the same turns."""
+    from transformer_from_scratch.speed import training_speeds
 
-    Each turn is a process of its own, as people run it: what one does to its memory or threads does not reach another.
-    """
-    import statistics
-
-    calls = {"nanogpt": f"nanogpt_rate({config.nanogpt!r}, {config.data!r})"}
-    calls |= {name: f"our_rate({name!r}, {config.data!r})" for name in ARCHITECTURES}
-    rates: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(turns):
-        for name, call in calls.items():
-            program = f"from {PROJECT}.speed import *; print({call})"
-            shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-            rates[name].append(float(shown.splitlines()[-1]))
-    return {name: statistics.median(values) for name, values in rates.items()}
+    rows = training_speeds(config.nanogpt, config.data, config.threads)
+    names = [re.sub(r"\W+", "_", row["model"].lower()) for row in rows]
+    rates = {f"{name}_tokens_per_s": row["tokens_per_s"] for name, row in zip(names, rows, strict=True)}
+    ratios = {f"{name}_speed_ratio": row["speed_ratio"] for name, row in zip(names, rows, strict=True)}
+    return Outcome({**rates, **ratios}, rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +171,7 @@ class AblationConfig(BenchmarkConfig):
 
     data: str
     """The text file."""
-    steps: int = 300
+    steps: int = 500
     """Steps of each training."""
     seeds: int = 2
     """Trainings a row."""
@@ -212,17 +203,18 @@ def parts(config: AblationConfig) -> Outcome:
 
 
 def _ablation(rows: list[Any], config: AblationConfig, name: str, title: str) -> Outcome:
-    from transformer_from_scratch.ablation import draw_curves, run_rows
+    from transformer_from_scratch import ablation
 
-    seeds = range(config.seed, config.seed + config.seeds)
-    results = run_rows(rows, config.data, config.steps, seeds)
+    results, maps = ablation.run_rows(rows, config.data, config.steps, range(config.seed, config.seed + config.seeds))
     if config.save:
-        draw_curves(results, Path(__file__).parent / "results" / f"{name}.png", title)
+        folder = Path(__file__).parent / "results"
+        ablation.draw_curves(results, folder / f"{name}.png", title)
+        ablation.draw_maps([row["change"] for row in results], maps, folder / f"{name}_attention.png")
     losses = {re.sub(r"\W+", "_", row["change"].lower()).strip("_"): row["val_loss"] for row in results}
     return Outcome({**losses, "steps": config.steps, "seeds": config.seeds}, results)
 
 
-def _train(data: str, architecture: str, seed: int, max_seconds: float | None, **shape: int) -> dict[str, Any]:
+def _train(data: str, architecture: str, seed: int, max_seconds: float | None, **shape: Any) -> dict[str, Any]:
     """Train in a folder that is thrown away; the summary's numbers."""
     from transformer_from_scratch.train_simple_lm import train
 
@@ -240,6 +232,7 @@ BENCHMARKS = {
     "ladder": Benchmark(LadderConfig, ladder, SHAKESPEARE),
     "parts": Benchmark(PartsConfig, parts, SHAKESPEARE),
     "nanogpt": Benchmark(NanoGPTConfig, nanogpt, SHAKESPEARE),
+    "training_speed": Benchmark(NanoGPTConfig, training_speed, SHAKESPEARE),
 }
 
 

@@ -20,8 +20,9 @@ class Muon(torch.optim.Optimizer):
     sqrt(max(1, rows / columns)) is from there too.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.0) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": decay})
+    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float, decay: float = 0.0) -> None:
+        """Each group has "params", and "rows": after how many rows a weight's next matrix begins, None for one."""
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -30,42 +31,53 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is not None:
                     by_shape.setdefault(weight.shape, []).append(weight)
-            for (rows, columns), weights in by_shape.items():
+            for shape, weights in by_shape.items():
                 # Matrices of one shape go through the products together: many small products waste the cores.
-                updates = orthogonalise(torch.stack([self._momentum(weight, group) for weight in weights]))
+                rows, columns = group["rows"] or shape[0], shape[1]
+                matrices = self._momentum(weights, group["momentum"]).reshape(-1, rows, columns)
+                updates = orthogonalise(matrices).reshape(-1, *shape)
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-                scale = max(1.0, rows / columns) ** 0.5
-                torch._foreach_add_(weights, list(updates), alpha=-group["lr"] * scale)
+                torch._foreach_add_(weights, list(updates), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
-    def _momentum(self, weight: nn.Parameter, group: dict[str, Any]) -> Tensor:
-        """The running mean of the gradients, one step ahead (Nesterov)."""
-        state = self.state[weight]
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-        return weight.grad.lerp(state["momentum"], group["momentum"])
+    def _momentum(self, weights: list[nn.Parameter], momentum: float) -> Tensor:
+        """The running means of the gradients, one step ahead (Nesterov): (weights, rows, columns)."""
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        gradients, means = [weight.grad for weight in weights], [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(means, gradients, 1 - momentum)
+        return torch.stack(torch._foreach_lerp(gradients, means, momentum))
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """Matrices (..., rows, columns) with the same singular vectors and singular values near 1 (.7 to 1.2).
 
-    By products alone, which run everywhere; a singular value decomposition would take many times as long.
+    By products alone, which run everywhere; a singular value decomposition would take many times as long. Each step is
+    x <- (a + b G + c G^2) x with the Gram matrix G = x x^T. All these factors commute, so they are multiplied up on
+    the small side, where G <- q G q follows along, and x itself is touched once at the end.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.size(-2) > matrices.size(-1)
     x = matrices.mT if tall else matrices  # the smaller Gram matrix is the cheaper one
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)  # now no singular value exceeds 1
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+    gram = x @ x.mT
+    product = None
+    for step in range(steps):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = factor if product is None else factor @ product
+        if step < steps - 1:
+            gram = factor @ gram @ factor
+    x = product @ x
     return x.mT if tall else x
 
 
 def build_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon where asked for. Only matrices decay: gains and biases have no reason to be near zero."""
     parameters = dict(model.named_parameters())
-    # A canon layer's weights form a table, but each is a gain of its own number.
-    matrices = {name for name, weight in parameters.items() if weight.dim() == 2 and ".canon." not in name}
+    # A canon layer's weights form a table, but each is a gain of its own number; and a gate is a few rows on their own.
+    apart = (".canon.", ".gate.")
+    matrices = {name for name, weight in parameters.items() if weight.dim() == 2 and not any(a in name for a in apart)}
     hidden = {name for name in matrices if name.startswith("blocks.")} if config.optimizer == "muon" else set()
 
     def those(names: set[str]) -> list[nn.Parameter]:
@@ -81,7 +93,13 @@ def build_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opt
         torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     ]
     if hidden:
-        optimizers.append(Muon(those(hidden), lr=config.muon_learning_rate, decay=config.weight_decay))
+        # A head's queries, keys and values are a map of their own; so small ones also cost a tenth of one large one.
+        by_head = {name for name in hidden if name.split(".")[-2] in ("query", "key", "value")}
+        groups = [
+            {"params": those(hidden - by_head), "rows": None},
+            {"params": those(by_head), "rows": config.head_width},
+        ]
+        optimizers.append(Muon(groups, config.muon_learning_rate, config.muon_momentum, config.weight_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]  # what the schedule multiplies

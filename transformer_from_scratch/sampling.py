@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transformer_from_scratch.compiled_model import CompiledModel
 from transformer_from_scratch.config import Sampling
-from transformer_from_scratch.numpy_model import NumpyModel
 from transformer_from_scratch.transformer_block import LanguageModel
 
 
@@ -39,7 +39,7 @@ def next_token_probabilities(scores: np.ndarray, sampling: Sampling) -> np.ndarr
 def draw(probabilities: np.ndarray, random: np.random.Generator) -> int:
     """A token drawn from the probabilities (V,): where a random point on their line falls."""
     line = probabilities.cumsum()
-    return int(np.searchsorted(line, random.random() * line[-1], side="right").clip(max=len(line) - 1))
+    return min(int(line.searchsorted(random.random() * line[-1], side="right")), len(line) - 1)
 
 
 @torch.inference_mode()
@@ -56,7 +56,8 @@ def generate_tokens(
 
     The model sees its last `context` tokens at most. Without the cache each step recomputes them all. With it each
     step computes one, until the context is full: then the later half is read anew, and the cache starts from it.
-    On a processor the cached steps run in numpy (see numpy_model). Token 0, the unknown character, is never drawn.
+    On a processor the cached way runs compiled loops (see compiled_model). Token 0, the unknown character, is never
+    drawn.
     """
     context = model.config.context
     random = np.random.default_rng(seed)
@@ -64,7 +65,7 @@ def generate_tokens(
     if not use_cache:
         reader: Reader = WindowReader(model, prompt.device)
     elif isinstance(model, LanguageModel) and prompt.device.type == "cpu":
-        reader = NumpyModel(model)
+        reader = CompiledModel(model)
     else:
         reader = CachedReader(model, prompt.device)
     read = 0  # how many of the tokens the reader knows

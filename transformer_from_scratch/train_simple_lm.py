@@ -43,7 +43,7 @@ def train(
     from transformer_from_scratch import checkpoint, training
 
     keep_freed_memory()
-    accelerator = training.make_accelerator(config)
+    accelerator, precision = training.make_accelerator(config)
     rank, processes, is_main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
     text = training.prepare_text(config)
     model, optimizers = training.make_model(config, len(text.tokenizer))
@@ -53,6 +53,7 @@ def train(
     if is_main:
         text.tokenizer.save(run.path)
         run.forget_metrics_after(start)
+        training.draw_sample(model, text, 1)  # the writing loop compiles before the clock starts
 
     with (
         StopRequest() as stop,
@@ -87,7 +88,7 @@ def train(
 
             # Step.
             inputs, targets = training.batch(text.train, config, step, rank, processes)  # (B, T), (B, T)
-            with accelerator.autocast():
+            with precision():
                 logits, _ = wrapped(inputs.to(accelerator.device))  # (B, T, V)
                 batch_loss = training.next_token_loss(logits, targets.to(accelerator.device))
             accelerator.backward(batch_loss)

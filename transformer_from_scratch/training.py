@@ -1,7 +1,8 @@
 """What the training loop uses: text, model and device made ready, batches, the learning rate, the loss, samples."""
 
 import math
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -53,18 +54,22 @@ def prepare_text(config: TrainingConfig) -> Text:
     return Text(tokenizer, train, validation)
 
 
-def make_accelerator(config: TrainingConfig) -> Accelerator:
-    """The processes, device and precision to train with. Raises UserError for a device that is not there."""
+def make_accelerator(config: TrainingConfig) -> tuple[Accelerator, Callable[[], torch.autocast]]:
+    """The processes and device to train with, and the context that computes the loss in the chosen precision.
+
+    Accelerate would fix the precision for the whole process, and a page or a benchmark trains several models in one.
+    Raises UserError for a device that is not there.
+    """
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device.value, config.width)
     log.info("computing on %s (%s) in %s (%s)", *device, *precision)
-    accelerator = Accelerator(cpu=device.value == "cpu", mixed_precision="bf16" if precision.value == "bf16" else "no")
+    accelerator = Accelerator(cpu=device.value == "cpu", mixed_precision="no")
     if config.batch_size % accelerator.num_processes:
         raise UserError(
             f"--batch_size {config.batch_size}: does not divide among {accelerator.num_processes} processes: "
             "give a multiple"
         )
-    return accelerator
+    return accelerator, partial(torch.autocast, device.value, torch.bfloat16, enabled=precision.value == "bf16")
 
 
 def make_model(config: TrainingConfig, vocabulary: int) -> tuple[LanguageModel, list[torch.optim.Optimizer]]:

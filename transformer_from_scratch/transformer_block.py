@@ -18,6 +18,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from transformer_from_scratch.attention import KeyValueCache, MultiHeadAttention
+from transformer_from_scratch.canon import CanonLayer
 from transformer_from_scratch.config import ModelConfig
 from transformer_from_scratch.positional_encoding import LearnedEncoding, RotaryEncoding, SinusoidalEncoding
 
@@ -52,33 +53,6 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.rms_norm(x, self.weight.shape, self.weight, 1e-6)
-
-
-class CanonLayer(nn.Module):
-    """Passes notes along the row: each position takes in a little of its nearest predecessors, number by number.
-
-        y_t = w_0 x_t + w_1 x_{t-1} + ... , one weight a number and distance    arXiv 2512.17351, section 3
-
-    A causal convolution, in front of attention and of the feed-forward network (the paper's positions A and C). Without
-    it attention has to spend heads on looking one or two characters back. It starts as the identity.
-    """
-
-    def __init__(self, width: int, reach: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(reach, width))
-        nn.init.ones_(self.weight[0])
-
-    def forward(self, x: Tensor, cache: KeyValueCache | None, name: str) -> Tensor:
-        """x (B, T, D) -> (B, T, D). A cache keeps, under `name`, the last inputs for the next call."""
-        reach, length = len(self.weight), x.size(1)
-        before = cache.recent.get(name) if cache is not None else None
-        padded = functional.pad(x, (0, 0, reach - 1, 0)) if before is None else torch.cat([before, x], dim=1)
-        if cache is not None:
-            cache.recent[name] = padded[:, length:]  # (B, reach - 1, D)
-        mixed = padded[:, reach - 1 :] * self.weight[0]
-        for distance in range(1, reach):
-            mixed = mixed + padded[:, reach - 1 - distance : reach - 1 - distance + length] * self.weight[distance]
-        return mixed
 
 
 class FeedForward(nn.Module):
@@ -149,7 +123,7 @@ class TransformerBlock(nn.Module):
 
     def _prepare(self, x: Tensor, norm: nn.Module, name: str, cache: KeyValueCache | None) -> Tensor:
         normed = norm(x) if self.pre_norm else x
-        return normed if self.canon is None else self.canon[name](normed, cache, name)
+        return normed if self.canon is None else self.canon[name](normed, cache and cache.recent, name)
 
     def _add(self, x: Tensor, update: Tensor, norm: nn.Module) -> Tensor:
         x = x + self.dropout(update) if self.residuals else self.dropout(update)
@@ -288,7 +262,7 @@ def _initialise(model: LanguageModel, config: ModelConfig) -> None:
         speaks = name.endswith(("attention.output.weight", "narrow.weight"))
         if name == "embedding.tokens.weight":
             nn.init.normal_(weight, std=0.02 if config.tie_embeddings else 1.0)
-        elif config.zero_init and (speaks or name == "output.weight"):
+        elif ".gate." in name or config.zero_init and (speaks or name == "output.weight"):
             nn.init.zeros_(weight)
         elif speaks:
             # Each block adds two updates to the stream: scaled so that the sum's variance does not grow with depth.
@@ -319,9 +293,13 @@ def _attention(config: ModelConfig, rotary: RotaryEncoding | None) -> MultiHeadA
         dropout=config.dropout,
         rotary=rotary,
         normalise_qk=config.normalise_qk,
+        gated=config.gate_heads,
+        canon_reach=config.canon_reach,
         scale=None if config.scale_scores else 1.0,
     )
 
 
 def _rotary(config: ModelConfig) -> RotaryEncoding | None:
-    return RotaryEncoding(config.context, config.head_width) if config.positions == "rotary" else None
+    if config.positions != "rotary":
+        return None
+    return RotaryEncoding(config.context, config.head_width, config.rotary_base)

@@ -49,10 +49,12 @@ def test_a_narrow_model_on_the_cpu_stays_in_fp32_and_says_why():
     assert choose_precision("auto", "cpu", 64) == ("fp32", "bf16 would be slower here")
 
 
-def test_a_wide_model_on_the_cpu_takes_bf16_exactly_where_the_processor_has_amx():
+@pytest.mark.parametrize("native", [True, False])
+def test_a_wide_model_on_the_cpu_takes_bf16_exactly_where_the_processor_has_it(monkeypatch, native):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     value, reason = choose_precision("auto", "cpu", 512)
-    assert (value == "bf16") == torch.cpu._is_amx_tile_supported()
-    assert ("AMX" in reason) == (value == "bf16")
+    assert (value == "bf16") == native
+    assert ("natively" in reason) == native
 
 
 def test_a_precision_that_was_asked_for_is_kept():

@@ -68,7 +68,7 @@ def test_the_last_stage_of_the_lens_is_the_models_own_prediction(model, tokens):
     inside = look_inside(model, tokens)
     with torch.inference_mode():
         logits, _ = model(tokens[None])
-    np.testing.assert_allclose(inside.logits, logits[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(inside.logits, logits[0].numpy(), atol=1e-4, rtol=1e-5)
     np.testing.assert_allclose(inside.probabilities[-1], logits[0].softmax(-1).numpy(), atol=1e-5)
     assert inside.probabilities.shape == (SMALL["n_layers"] + 1, LENGTH, VOCABULARY)
 

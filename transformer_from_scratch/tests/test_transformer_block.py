@@ -8,9 +8,9 @@ import torch.nn.functional as functional
 
 from transformer_from_scratch import parity
 from transformer_from_scratch.attention import padding_mask
+from transformer_from_scratch.canon import CanonLayer
 from transformer_from_scratch.config import ARCHITECTURES, ModelConfig
 from transformer_from_scratch.transformer_block import (
-    CanonLayer,
     EncoderDecoder,
     FeedForward,
     LanguageModel,
@@ -27,6 +27,7 @@ VARIANTS = {
     "learned": replace(SMALL, positions="learned", tie_embeddings=False),
     "modern": replace(SMALL, **MODERN),
     "canon": replace(SMALL, canon_reach=3, positions="none"),
+    "gated": replace(SMALL, gate_heads=True),
     "grouped": replace(SMALL, n_kv_heads=2, positions="rotary"),
 }
 
@@ -67,11 +68,11 @@ def test_feed_forward_treats_each_position_alone():
 def test_canon_layer_is_a_causal_convolution_of_each_number():
     torch.manual_seed(0)
     layer, x = CanonLayer(4, 3), torch.randn(2, 7, 4)
-    torch.testing.assert_close(layer(x, None, "a"), x)  # it starts as the identity
+    torch.testing.assert_close(layer(x), x)  # it starts as the identity
     torch.nn.init.normal_(layer.weight)
     kernel = layer.weight.T.flip(1)[:, None]  # torch slides the kernel from the oldest to the newest
     expected = functional.conv1d(functional.pad(x.mT, (2, 0)), kernel, groups=4).mT
-    torch.testing.assert_close(layer(x, None, "a"), expected)
+    torch.testing.assert_close(layer(x), expected)
 
 
 @pytest.mark.parametrize("seed", range(3))
