@@ -29,7 +29,7 @@ log = get_logger(__name__)
 RATED = ("tweets", "movie_snippets", "amazon", "nyt")
 # A film has at most 30 reviews in imdb and they stand in a row: a review shares words with its next but not with its
 # 30th neighbour (mean TF-IDF cosine .094, against .004 at any greater distance). So only films that lie across the
-# border of a block stand on both sides: with 500 rows a block, by that curve, roughly 120 of the 5,000 held-out reviews,
+# border of a block stand on both sides: with 500 rows a block, by that curve, some 120 of the 5,000 held-out reviews,
 # where a random cut would give nearly all of them away. And each label still has 5 held-out blocks, spread over its
 # whole length. A film's reviews with the other label stand elsewhere in the file; knowing those can only mislead.
 BLOCK = 500
