@@ -1,0 +1,1 @@
+"""The texts: cleaned, loaded, split so that nothing leaks, and audited."""
