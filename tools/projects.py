@@ -18,11 +18,9 @@ _NOT_OURS = {"__pycache__", "build", "dist", "runs", "outputs", "mlruns", "wandb
 
 
 def existing_projects(checkout: Path = CHECKOUT) -> list[str]:
-    """The project folders that are here: the six of the roadmap, and any other with a quickstart."""
-    known = [name for name in PROJECTS if (checkout / name / "__init__.py").exists()]
-    return known + sorted(
-        path.parent.name for path in checkout.glob("*/quickstart.py") if path.parent.name not in known
-    )
+    """The projects that are here, those of the roadmap first. One without a quickstart is in the making, not here."""
+    found = {path.parent.name for path in checkout.glob("*/quickstart.py")}
+    return [name for name in PROJECTS if name in found] + sorted(found - set(PROJECTS))
 
 
 def our_files(folder: Path, pattern: str) -> Iterator[Path]:
