@@ -22,7 +22,7 @@ Row = tuple[str, dict[str, Any]]
 
 MAP_LENGTH = 20  # characters in a picture of attention: more could not be read
 
-_MUON = ("optimizer", "learning_rate", "final_learning_rate", "weight_decay")
+_MUON = ("optimizer", "learning_rate", "final_learning_rate")
 
 LADDER_STEPS: list[Row] = [
     ("classic", {}),

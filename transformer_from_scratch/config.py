@@ -204,6 +204,5 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "optimizer": "muon",
         "learning_rate": 1e-2,
         "final_learning_rate": 0.0,
-        "weight_decay": 0.0,
     },
 }
