@@ -140,7 +140,7 @@ def draw_maps(names: Sequence[str], maps: Sequence[AttentionMaps], file: Path) -
     n_blocks = max(len(each.weights) for each in maps)
     figure = Figure(figsize=(2.4 * n_blocks, 2.5 * len(maps)), layout="constrained")
     grid = figure.subplots(len(maps), n_blocks, squeeze=False)
-    for line, name, each in zip(grid, names, maps, strict=True):
+    for row, (line, name, each) in enumerate(zip(grid, names, maps, strict=True)):
         line[0].set_ylabel(name, fontsize=10)
         letters = each.text.replace("\n", "\u21b5")
         for block, (axes, weights) in enumerate(zip(line, each.weights, strict=False), start=1):
@@ -148,7 +148,7 @@ def draw_maps(names: Sequence[str], maps: Sequence[AttentionMaps], file: Path) -
             axes.set_xticks(range(len(letters)), letters, fontsize=6)
             axes.set_yticks(range(len(letters)), letters, fontsize=6)
             axes.tick_params(length=0)
-            if line is grid[0]:
+            if row == 0:
                 axes.set_title(f"block {block}", fontsize=10)
     with atomic_path(file) as draft:
         figure.savefig(draft, dpi=110, format="png")
