@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 SCENES = "film plot actor scene and the of it this a is was very".split()
 
 
-def write_reviews(file: Path, n: int = 200) -> str:
+def write_reviews(file: Path, n: int = 240) -> str:
     """Reviews whose sentiment is one word, good or bad, said now and then. Every fifth is long."""
     lines = ["text,label"]
     for i in range(n):
@@ -50,6 +50,7 @@ def settings(tiny_encoder, reviews):
     def get(**changes) -> TrainingConfig:
         values = {"model": str(tiny_encoder("bert")), "dataset": reviews, "batch_size": 16, "epochs": 2}
         values |= {"max_length": 16, "overlap": 4, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "patience": 0}
+        values["n_train"] = 160  # 10 steps a pass
         return TrainingConfig(**{**values, "device": "cpu", "precision": "fp32", "tracking": "none", **changes})
 
     return get
@@ -111,9 +112,8 @@ def test_less_than_all_weights_learns_too_and_leaves_the_rest(changes, settings,
 
 def test_ratings_are_learned(settings, tmp_path, monkeypatch):
     def rated(words: str, rating: float, start: int) -> list[Example]:
-        return [
-            Example(f"{words} {chr(97 + i % 26)}{chr(97 + i // 26)}", rating=rating) for i in range(start, start + 12)
-        ]
+        names = (chr(97 + i % 26) + chr(97 + i // 26) for i in range(start, start + 12))
+        return [Example(f"{words} {name}", rating=rating) for name in names]
 
     def part(start: int) -> list[Example]:
         return rated("a great film", 3.0, start) + rated("the film was dull", -1.5, start) + rated("bad", -3.5, start)
@@ -250,7 +250,7 @@ def test_data_that_leaks_is_refused(settings, tmp_path, monkeypatch):
 
 
 def test_fewer_texts_are_taken_evenly_from_the_whole_set(settings):
-    whole, part = load_data(settings()).train, load_data(settings(n_train=10)).train
+    whole, part = load_data(settings(n_train=None)).train, load_data(settings(n_train=10)).train
     assert len(part) == 10 and (part[0], part[-1]) == (whole[0], whole[-1])
     assert {example.label for example in part} == {0, 1}
 
