@@ -103,7 +103,7 @@ class TextClassifier(nn.Module):
             log.info("windows of %d tokens, not %d: %s has no more positions", limit, max_length, model)
             max_length, overlap = limit, min(overlap, limit // 2)
         if pooling == "auto":
-            pooling = "mean" if (folder / "1_Pooling").is_dir() else "first"  # sentence-transformers' mark
+            pooling = _usual_pooling(folder)
         keeps_base = freeze or lora_rank > 0
         settings = ClassifierSettings(
             label_names=tuple(label_names),
@@ -246,6 +246,13 @@ def load_settings(folder: Path) -> ClassifierSettings:
     if not isinstance(values, dict):
         raise UserError(f"{folder / SETTINGS}: damaged, not a JSON object: restore it or train anew")
     return build(ClassifierSettings, values)
+
+
+def _usual_pooling(folder: Path) -> Pooling:
+    """How the encoder in this folder was trained to be read: one of our runs says so, and sentence-transformers too."""
+    if (folder / SETTINGS).is_file():
+        return load_settings(folder).pooling
+    return "mean" if (folder / "1_Pooling").is_dir() else "first"
 
 
 def average_windows(logits: Tensor, lengths: Tensor, text_index: Tensor) -> Tensor:

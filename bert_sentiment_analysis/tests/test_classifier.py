@@ -191,9 +191,10 @@ def test_a_base_that_has_changed_is_refused(tiny_encoder, tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 2}], ids=["all weights", "adapter"])
 def test_a_run_can_be_the_encoder_of_the_next_training(options, tiny_encoder, tmp_path):
-    model = classifier(tiny_encoder("distilbert"), **options)
+    model = classifier(tiny_encoder("distilbert"), pooling="mean", **options)
     model.save(tmp_path)
     following = classifier(tmp_path)
+    assert following.settings.pooling == "mean"
     following.output.load_state_dict(model.output.state_dict())
     np.testing.assert_allclose(logits_of(following), logits_of(model), atol=1e-5)
 
