@@ -32,8 +32,6 @@ class TrainingConfig:
     """Tokens of a window, at most the positions of the model; longer texts are read in several windows."""
     overlap: int = 64
     """Tokens that a window shares with the one before it."""
-    max_windows: int = 8
-    """Windows of a text that training uses, evenly spread over it, to bound memory; predictions use all of them."""
     n_train: int | None = None
     """Train on this many texts only, evenly spread over the set; by default on all."""
 
@@ -84,7 +82,7 @@ class TrainingConfig:
     """Folder of an interrupted run to continue, bit for bit, with its own settings."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "evaluations", "max_windows", "n_seeds"):
+        for name in ("batch_size", "epochs", "evaluations", "n_seeds"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "give a whole number of at least 1")
         check(self.model != "", "model", "''", "give the name of an encoder, such as minilm")
         check(self.dataset != "", "dataset", "''", "give the name of a set, such as rotten_tomatoes")

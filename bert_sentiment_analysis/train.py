@@ -35,6 +35,14 @@ def run_training(
     What was begun goes on from its last checkpoint, and finished seeds are not trained again. With several seeds every
     score becomes its mean, and `spread` has the standard deviations.
     """
+    try:
+        return _train_seeds(config, run, on_step)
+    except KeyboardInterrupt:
+        log.info("go on with --resume %s", run.path)
+        raise
+
+
+def _train_seeds(config: TrainingConfig, run: RunFolder, on_step: Callable[[int], None]) -> dict[str, Any]:
     from bert_sentiment_analysis.models.trainer import train  # only now: `--help` does not wait for torch
 
     if config.n_seeds == 1:

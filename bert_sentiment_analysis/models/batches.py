@@ -90,13 +90,6 @@ def pad(windows: Windows, pad_id: int, pad_to: int | None = None) -> dict[str, T
     return {"input_ids": input_ids, "attention_mask": attention_mask}
 
 
-def thin_out(windows: Windows, most: int) -> Windows:
-    """At most so many windows of a text, evenly spread over it, the first and the last among them."""
-    if len(windows) <= most:
-        return windows
-    return [windows[round(place)] for place in np.linspace(0, len(windows) - 1, most)]
-
-
 def autocast(device: torch.device | str, precision: str) -> Callable[[], AbstractContextManager]:
     """The context that computes matrix products in this precision.
 

@@ -18,6 +18,7 @@ import torch.nn.functional as functional
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bert_sentiment_analysis.config import Head, Pooling
 from bert_sentiment_analysis.models.encoders import (
@@ -36,6 +37,7 @@ from shared.runs import read_json
 
 log = get_logger(__name__)
 
+PART_TOKENS = 8192  # of minilm's training some 2 GB
 SETTINGS, MODEL, ENCODER = "classifier.json", "model.safetensors", "encoder"
 
 
@@ -168,12 +170,27 @@ class TextClassifier(nn.Module):
 
         The loss is the cross-entropy of the classes, or the squared error of the ratings.
         """
-        logits = average_windows(self.window_logits(input_ids, attention_mask), attention_mask.sum(1), text_index)
+        logits = self._logits_in_parts(input_ids, attention_mask)  # (W, C)
+        logits = average_windows(logits, attention_mask.sum(1), text_index)  # (B, C)
         if labels is None:
             return {"logits": logits}
         if self.settings.head == "rating":
             return {"loss": functional.mse_loss(logits[:, 0], labels), "logits": logits}
         return {"loss": functional.cross_entropy(logits, labels), "logits": logits}
+
+    def _logits_in_parts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `window_logits`, in memory for PART_TOKENS tokens however many there are.
+
+        In training the parts' inner results are computed a second time on the way back instead of being kept
+        (arXiv 1604.06174), so that a batch of long reviews costs time and not memory.
+        """
+        n = max(1, PART_TOKENS // input_ids.size(1))
+        if len(input_ids) <= n:
+            return self.window_logits(input_ids, attention_mask)
+        parts = zip(input_ids.split(n), attention_mask.split(n), strict=True)
+        if self.training and torch.is_grad_enabled():
+            return torch.cat([checkpoint(self.window_logits, *part, use_reentrant=False) for part in parts])
+        return torch.cat([self.window_logits(*part) for part in parts])
 
     def save(self, folder: Path) -> None:
         """Write what `load` needs: settings, weights, and of a whole encoder its shape and tokenizer."""

@@ -25,7 +25,6 @@ from bert_sentiment_analysis.models.batches import (
     TextDataset,
     autocast,
     collate,
-    thin_out,
 )
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 from bert_sentiment_analysis.models.outcome import calibrate, class_metrics, rating_metrics, test_scores
@@ -42,6 +41,7 @@ log = get_logger(__name__)
 
 CHECKPOINTS = "checkpoints"
 LOG_EVERY = 10
+UNLOGGED = ("epoch", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,9 @@ def make_classifier(config: TrainingConfig, label_names: tuple[str, ...]) -> Tex
     return classifier
 
 
-def make_rows(classifier: TextClassifier, examples: list[Example], max_windows: int | None = None) -> list[Row]:
-    """Examples as the model reads them, with at most so many windows each."""
+def make_rows(classifier: TextClassifier, examples: list[Example]) -> list[Row]:
+    """Examples as the model reads them."""
     windows = classifier.encode([clean(example.text) for example in examples])
-    longest = max(map(len, windows))
-    if max_windows is not None and longest > max_windows:
-        n = sum(len(text) > max_windows for text in windows)
-        log.info("%d of %d texts train on %d of their up to %d windows", n, len(windows), max_windows, longest)
-        windows = [thin_out(text, max_windows) for text in windows]
     rating = classifier.settings.head == "rating"
     return [Row(text, e.rating if rating else e.label) for text, e in zip(windows, examples, strict=True)]
 
@@ -164,13 +159,8 @@ class RunKeeper(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **rest: Any) -> None:
         if not state.is_world_process_zero or "train_runtime" in logs:
             return
-        names = {"loss": "train_loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"}
-        unwanted = ("epoch", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
-        metrics = {
-            names.get(name, name.replace("eval_", "val_")): value
-            for name, value in logs.items()
-            if name not in unwanted
-        }
+        names = {name: name.replace("eval_", "val_") for name in logs if name not in UNLOGGED} | {"loss": "train_loss"}
+        metrics = {names[name]: value for name, value in logs.items() if name in names}
         self.run.log_metrics({"step": state.global_step, **metrics})
         self.tracker.log(metrics, state.global_step)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "grad_norm")
@@ -209,9 +199,7 @@ def train(
         trainer.add_callback(keeper)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if keeper.stopped:
-        log.info(
-            "stopped at step %d with everything saved: go on with --resume %s", trainer.state.global_step, run.path
-        )
+        log.info("stopped at step %d with everything saved", trainer.state.global_step)
         raise KeyboardInterrupt
     if not is_main:
         return {}
@@ -250,7 +238,7 @@ def make_trainer(
     config: TrainingConfig, run: RunFolder, classifier: TextClassifier, data: Data, device: str, precision: str
 ) -> tuple[SentimentTrainer, EpochSampler]:
     """The Trainer, set up, and the sampler that it draws from. Raises UserError for a batch that does not divide."""
-    rows = make_rows(classifier, data.train, config.max_windows)
+    rows = make_rows(classifier, data.train)
     # Evaluation does not mind the order: sorted by length it needs hardly any padding.
     held_out = sorted(make_rows(classifier, data.validation), key=lambda row: row.n_tokens)
     sampler = EpochSampler([row.n_tokens for row in rows], config.batch_size, config.seed, config.group_by_length)

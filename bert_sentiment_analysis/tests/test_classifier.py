@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from bert_sentiment_analysis.config import TrainingConfig
+from bert_sentiment_analysis.models import bert_classifier
 from bert_sentiment_analysis.models.batches import (
     EpochSampler,
     Row,
@@ -18,7 +19,6 @@ from bert_sentiment_analysis.models.batches import (
     collate,
     pad,
     predict_logits,
-    thin_out,
 )
 from bert_sentiment_analysis.models.bert_classifier import MODEL, SETTINGS, TextClassifier, average_windows
 from bert_sentiment_analysis.models.encoders import position_limit
@@ -157,6 +157,22 @@ def test_mean_pooling_is_chosen_where_the_encoder_was_trained_with_it(tiny_encod
     assert classifier(folder, pooling="first").settings.pooling == "first"
 
 
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 2}], ids=["all weights", "adapter"])
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole_with_dropout_off(options, tiny_encoder, monkeypatch):
+    model = classifier(tiny_encoder("bert", dropout=0.0), dropout=0.0, max_length=12, overlap=4, **options).train()
+    batch = collate([Row(windows, i % 2) for i, windows in enumerate(model.encode(TEXTS))], 0, torch.long)
+
+    def gradients() -> list[torch.Tensor]:
+        model.zero_grad()
+        model(**batch)["loss"].backward()
+        return [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+
+    whole = gradients()
+    monkeypatch.setattr(bert_classifier, "PART_TOKENS", 30)
+    for one, other in zip(whole, gradients(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
 def test_a_rating_is_one_number_with_a_squared_error(tiny_encoder):
     model = classifier(tiny_encoder("bert"), head="rating")
     rows = [Row(windows, rating) for windows, rating in zip(model.encode(TEXTS), (3.5, -4, 0, -1), strict=True)]
@@ -291,10 +307,3 @@ def test_a_batch_never_exceeds_the_budget_and_no_window_is_lost():
     assert [pair for batch in batches for pair in batch] == windows
     assert all(len(batch) * len(batch[-1][1]) <= 100 for batch in batches)
     assert [len(batch) for batch in _by_budget(windows[-3:], 1)] == [1, 1, 1]
-
-
-def test_thinned_windows_keep_the_ends_and_spread_evenly():
-    windows = [[i] for i in range(9)]
-    assert thin_out(windows, 3) == [[0], [4], [8]]
-    assert thin_out(windows, 1) == [[0]]
-    assert thin_out(windows, 9) is windows
