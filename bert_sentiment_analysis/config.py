@@ -10,6 +10,7 @@ PROJECT = "bert_sentiment_analysis"
 
 Head = Literal["classification", "rating"]
 Pooling = Literal["mean", "first"]
+Freeze = Literal["nothing", "embeddings", "encoder"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class TrainingConfig:
     """Largest norm of the gradient; 0 leaves it as it is."""
     dropout: float = 0.1
     """Share of the text vector that is dropped before the output layer in training."""
-    freeze: bool = False
-    """Train the output layer alone, on the encoder as it is."""
+    freeze: Freeze = "nothing"
+    """What of the encoder stays as it is: nothing, the embeddings (half of minilm), or the whole encoder."""
     lora_rank: int = 0
     """Train a low-rank adapter of this rank instead of the encoder's weights; 0 trains all weights."""
     evaluations: int = 2
@@ -97,7 +98,10 @@ class TrainingConfig:
         for name in ("weight_decay", "clip", "lora_rank", "patience"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
         check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
-        check(not (self.freeze and self.lora_rank), "freeze", self.freeze, "leave out --lora_rank, or --freeze")
+        alone = self.freeze == "nothing" or not self.lora_rank
+        check(
+            alone, "freeze", self.freeze, "leave it out: --lora_rank freezes the encoder by itself"
+        )
         check(0 < self.abstain_target <= 1, "abstain_target", self.abstain_target, "give a share above 0 and up to 1")
 
     @property

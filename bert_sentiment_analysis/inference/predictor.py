@@ -10,7 +10,7 @@ import numpy as np
 from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.data.rows import check_texts
 from bert_sentiment_analysis.evaluation.calibration import apply_temperature
-from bert_sentiment_analysis.models.batches import TOKEN_BUDGET, predict_logits
+from bert_sentiment_analysis.models.batches import predict_logits
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 from shared.devices import choose_device, choose_precision
 from shared.errors import UserError
@@ -51,15 +51,16 @@ class Predictor:
         abstain_below: float | None = None,
         device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
         precision: Literal["auto", "fp32", "bf16"] = "auto",
-        token_budget: int = TOKEN_BUDGET,
+        token_budget: int | None = None,
     ) -> None:
         """`abstain_below` replaces the confidence that the run was calibrated to; 0 answers everything.
 
-        `token_budget` bounds a batch, padding included, and so the memory. Raises UserError for values out of range.
+        `token_budget` bounds a batch, padding included, and so the memory; by default it is what is fast.
+        Raises UserError for values out of range.
         """
         if abstain_below is not None and not 0 <= abstain_below <= 1:
             raise UserError(f"abstain_below {abstain_below}: give a probability from 0 to 1")
-        if token_budget < 1:
+        if token_budget is not None and token_budget < 1:
             raise UserError(f"token_budget {token_budget}: give at least 1")
         chosen = choose_device(device).value
         self.classifier = classifier.eval().to(chosen)

@@ -14,7 +14,9 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier, Windows
 
-TOKEN_BUDGET = 4096  # tokens of a batch that predicts, padding included
+# Tokens of a batch that predicts, padding included. On a processor small batches stay in its cache: of 512 to 8192 the
+# first was fastest, 1.6 times the last.
+CPU_TOKENS, GPU_TOKENS = 512, 65_536
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,15 @@ def predict_logits(
     texts: Sequence[str],
     *,
     precision: str = "fp32",
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     on_progress: Callable[[int], None] = lambda windows: None,
 ) -> np.ndarray:
     """Logits (N, C) of cleaned texts, in their order. `on_progress` hears how many windows are done.
 
     The windows of all texts are sorted by length and taken in batches of about `token_budget` tokens, so that hardly
-    any padding is computed and a long text cannot fill the memory.
+    any padding is computed and a long text cannot fill the memory; without one, what is fast on the device.
     """
+    budget = token_budget or (CPU_TOKENS if classifier.device.type == "cpu" else GPU_TOKENS)
     encoded = classifier.encode(texts)
     windows = sorted(
         ((text, window) for text, windows in enumerate(encoded) for window in windows), key=lambda pair: len(pair[1])
@@ -120,7 +123,7 @@ def predict_logits(
     n_tokens = np.zeros(len(texts))
     done = 0
     with torch.inference_mode(), autocast(classifier.device, precision)():
-        for batch in _by_budget(windows, token_budget):
+        for batch in _by_budget(windows, budget):
             inputs = pad([window for _, window in batch], classifier.tokenizer.pad_token_id)
             logits = classifier.window_logits(**{name: value.to(classifier.device) for name, value in inputs.items()})
             places = [text for text, _ in batch]

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bert_sentiment_analysis.config import Head, Pooling
+from bert_sentiment_analysis.config import Freeze, Head, Pooling
 from bert_sentiment_analysis.models.encoders import (
     build_encoder,
     load_encoder,
@@ -90,7 +90,7 @@ class TextClassifier(nn.Module):
         max_length: int = 256,
         overlap: int = 64,
         dropout: float = 0.1,
-        freeze: bool = False,
+        freeze: Freeze = "nothing",
         lora_rank: int = 0,
     ) -> "TextClassifier":
         """A classifier to train, over an encoder by short name, hub name or path.
@@ -106,7 +106,7 @@ class TextClassifier(nn.Module):
             max_length, overlap = limit, min(overlap, limit // 2)
         if pooling == "auto":
             pooling = _usual_pooling(folder)
-        keeps_base = freeze or lora_rank > 0
+        keeps_base = freeze == "encoder" or lora_rank > 0
         settings = ClassifierSettings(
             label_names=tuple(label_names),
             head=head,
@@ -120,8 +120,10 @@ class TextClassifier(nn.Module):
         )
         if lora_rank:
             add_lora(encoder, lora_rank)
-        elif freeze:
+        elif freeze == "encoder":
             encoder.requires_grad_(False)
+        elif freeze == "embeddings":
+            encoder.embeddings.requires_grad_(False)
         return cls(encoder, tokenizer, settings)
 
     def train(self, mode: bool = True) -> "TextClassifier":

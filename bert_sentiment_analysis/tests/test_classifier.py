@@ -62,7 +62,7 @@ def test_every_field_is_a_flag_with_a_help_text(capsys):
         {"epochs": 0},
         {"overlap": 200},
         {"warmup": 1.0},
-        {"freeze": True, "lora_rank": 4},
+        {"freeze": "encoder", "lora_rank": 4},
         {"learning_rate": 0.0},
         {"dropout": 1.0},
         {"n_train": 1},
@@ -81,7 +81,7 @@ def test_a_smaller_rate_is_the_default_for_all_weights_than_for_an_adapter():
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("options", [{}, {"lora_rank": 2}, {"freeze": True}], ids=["all weights", "adapter", "head"])
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 2}, {"freeze": "encoder"}, {"freeze": "embeddings"}])
 def test_every_architecture_answers_learns_and_is_loaded_as_it_was_saved(architecture, options, tiny_encoder, tmp_path):
     model = classifier(tiny_encoder(architecture), label_names=("no", "maybe", "yes"), max_length=24, **options)
     before = logits_of(model)

@@ -97,7 +97,7 @@ def test_a_tiny_model_learns_two_words_by_heart_and_the_run_folder_is_complete(s
     assert loaded.settings.temperature == summary["temperature"] and loaded.settings.temperature != 1.0
 
 
-@pytest.mark.parametrize("changes", [{"lora_rank": 4, "learning_rate": 1e-2}, {"freeze": True}])
+@pytest.mark.parametrize("changes", [{"lora_rank": 4, "learning_rate": 1e-2}, {"freeze": "encoder"}])
 def test_less_than_all_weights_learns_too_and_leaves_the_rest(changes, settings, tmp_path):
     config = settings(epochs=8, pooling="mean", **changes)
     run = new_run(tmp_path / "run", config)
