@@ -99,9 +99,7 @@ class TrainingConfig:
             check(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
         check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
         alone = self.freeze == "nothing" or not self.lora_rank
-        check(
-            alone, "freeze", self.freeze, "leave it out: --lora_rank freezes the encoder by itself"
-        )
+        check(alone, "freeze", self.freeze, "leave it out: --lora_rank freezes the encoder by itself")
         check(0 < self.abstain_target <= 1, "abstain_target", self.abstain_target, "give a share above 0 and up to 1")
 
     @property
