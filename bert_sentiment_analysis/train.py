@@ -5,7 +5,10 @@ python -m bert_sentiment_analysis.train --dataset tweets,amazon,movie_snippets,n
 python -m bert_sentiment_analysis.train --model roberta-base --dataset my_reviews.csv --n_seeds 3
 python -m bert_sentiment_analysis.train --lora_rank 8
 python -m bert_sentiment_analysis.train --resume runs/bert_sentiment_analysis/20261124-101500
-accelerate launch --num_processes 2 --cpu -m bert_sentiment_analysis.train
+torchrun --nproc_per_node 2 -m bert_sentiment_analysis.train
+accelerate launch --multi_gpu --num_processes 2 -m bert_sentiment_analysis.train
+
+The last two train with two processes, on processors as on GPUs; `accelerate launch --cpu` would start only one.
 """
 
 import os
@@ -78,7 +81,7 @@ def _mean(summaries: list[dict[str, Any]]) -> dict[str, Any]:
 
 def is_main() -> bool:
     """Of several processes only the first writes."""
-    return int(os.environ.get("RANK", "0")) == 0  # set by `accelerate launch`
+    return int(os.environ.get("RANK", "0")) == 0  # set by the launcher
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -92,21 +95,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = build(TrainingConfig, run.config())
     else:
         run = RunFolder.create(config.output, PROJECT, to_dict(config)) if is_main() else RunFolder(Path())
-        run = RunFolder(_agree(run.path))
+        run = RunFolder(_agree(run.path, config.device))
     setup_logging(run.path if is_main() else None)
     summary = run_training(config, run)
     if is_main():
         print_result({"run": str(run.path), **summary})
 
 
-def _agree(path: Path) -> Path:
+def _agree(path: Path, device: str) -> Path:
     """The first process's path, in all of them: each saves its own random state in the folder."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return path
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
-    PartialState()
+    from shared.devices import choose_device
+
+    # Told that there is no GPU, accelerate joins the processes by gloo; else it would take each for the only one.
+    PartialState(cpu=choose_device(device).value == "cpu")
     return Path(broadcast_object_list([str(path.resolve())])[0])
 
 

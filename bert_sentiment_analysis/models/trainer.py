@@ -221,6 +221,7 @@ def train(
         "trained_params": sum(weight.numel() for weight in classifier.parameters() if weight.requires_grad),
         "temperature": settings.temperature,
         "abstain_below": settings.abstain_below,
+        "processes": trainer.args.world_size,
         "device": device,
         "precision": precision.value,
         "threads": torch.get_num_threads(),

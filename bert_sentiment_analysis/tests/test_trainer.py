@@ -316,14 +316,15 @@ def test_a_killed_process_resumes_to_the_weights_of_one_that_was_not(settings, t
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(tiny_encoder, settings, tmp_path):
-    """Without dropout, whose masks differ between processes."""
+    """Without dropout, whose masks differ from those of one process. The second run names no folder."""
     plain = {"model": str(tiny_encoder("bert", dropout=0.0)), "dropout": 0.0}
     one, two = (settings(**plain, output=str(tmp_path / name)) for name in ("one", "two"))
     subprocess.run(command(*flags(one)), cwd=ROOT, check=True, capture_output=True)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu"]
-    launch += ["--main_process_port", "0", "-m", "bert_sentiment_analysis.train"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    launch += ["-m", "bert_sentiment_analysis.train"]
     done = subprocess.run([*launch, *flags(two)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=1e-4)
     first, second = (RunFolder.open(tmp_path / name).summary() for name in ("one", "two"))
     assert first["accuracy"] == pytest.approx(second["accuracy"], abs=0.05) and first["steps"] == second["steps"]
+    assert (first["processes"], second["processes"]) == (1, 2)
