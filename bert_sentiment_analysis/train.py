@@ -61,21 +61,28 @@ def _train_seeds(config: TrainingConfig, run: RunFolder, on_step: Callable[[int]
         summaries.append(child.summary() if (folder / SUMMARY).exists() else train(one, child, on_step=on_step))
     if not is_main():
         return {}
-    summary = {**_mean(summaries), "seed": config.seed, "n_seeds": config.n_seeds}
+    summary = {**average(summaries), "seed": config.seed, "n_seeds": config.n_seeds}
     run.write_summary(summary)
     return summary
 
 
-def _mean(summaries: list[dict[str, Any]]) -> dict[str, Any]:
+def average(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The first summary with each score replaced by its mean, and in `spread` their standard deviations.
+
+    A score that one of them lacks has none; scores by set are averaged set by set.
+    """
     mean: dict[str, Any] = dict(summaries[0])
-    spread: dict[str, float] = {}
+    spread: dict[str, Any] = {}
     for name, value in summaries[0].items():
         values = [summary[name] for summary in summaries]
-        if isinstance(value, float) and all(isinstance(other, float) for other in values):
-            mean[name], spread[name] = statistics.fmean(values), statistics.stdev(values)
-        elif isinstance(value, dict):
-            mean[name] = {key: statistics.fmean(other[key] for other in values) for key in value}
-            spread |= {f"{name}.{key}": statistics.stdev(other[key] for other in values) for key in value}
+        if isinstance(value, dict):
+            parts = average(values)
+            spread[name] = parts.pop("spread")
+            mean[name] = parts
+        elif any(isinstance(other, float) for other in values):
+            whole = None not in values
+            mean[name] = statistics.fmean(values) if whole else None
+            spread[name] = statistics.stdev(values) if whole else None
     return {**mean, "spread": spread}
 
 

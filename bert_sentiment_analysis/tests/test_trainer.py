@@ -237,6 +237,17 @@ def test_seeds_differ_and_their_summary_is_the_mean(settings, tmp_path):
     assert any(not torch.equal(first[name], second[name]) for name in first)
 
 
+def test_the_average_of_summaries_is_taken_set_by_set_and_leaves_counts_alone():
+    ones = [
+        {"model": "m", "steps": 7, "r": {"tweets": 0.9, "nyt": 0.5}, "n_test": {"nyt": 9}, "ece": None},
+        {"model": "m", "steps": 9, "r": {"tweets": 0.7, "nyt": None}, "n_test": {"nyt": 9}, "ece": 0.1},
+    ]
+    found = train_program.average(ones)
+    assert found["r"] == {"tweets": pytest.approx(0.8), "nyt": None} and found["n_test"] == {"nyt": 9}
+    assert (found["model"], found["steps"], found["ece"]) == ("m", 7, None)
+    assert found["spread"]["r"]["tweets"] == pytest.approx(0.1414, abs=1e-4)
+
+
 def test_data_that_leaks_is_refused(settings, tmp_path, monkeypatch):
     text = Example("the very same film", label=1)
 
