@@ -5,12 +5,13 @@ python -m bert_sentiment_analysis.train --dataset tweets,amazon,movie_snippets,n
 python -m bert_sentiment_analysis.train --model roberta-base --dataset my_reviews.csv --n_seeds 3
 python -m bert_sentiment_analysis.train --lora_rank 8
 python -m bert_sentiment_analysis.train --resume runs/bert_sentiment_analysis/20261124-101500
-torchrun --nproc_per_node 2 -m bert_sentiment_analysis.train
+torchrun --standalone --nproc_per_node 2 -m bert_sentiment_analysis.train
 accelerate launch --multi_gpu --num_processes 2 -m bert_sentiment_analysis.train
 
 The last two train with two processes, on processors as on GPUs; `accelerate launch --cpu` would start only one.
 """
 
+import logging
 import os
 import statistics
 from collections.abc import Callable, Sequence
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         run = RunFolder.create(config.output, PROJECT, to_dict(config)) if is_main() else RunFolder(Path())
         run = RunFolder(_agree(run.path, config.device))
-    setup_logging(run.path if is_main() else None)
+    setup_logging(run.path if is_main() else None, logging.INFO if is_main() else logging.WARNING)
     summary = run_training(config, run)
     if is_main():
         print_result({"run": str(run.path), **summary})

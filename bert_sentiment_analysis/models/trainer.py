@@ -270,6 +270,7 @@ def make_trainer(
         disable_tqdm=True,
         log_level="error",
         dataloader_pin_memory=device == "cuda",
+        ddp_find_unused_parameters=False,
     )
     if config.batch_size % arguments.world_size:
         raise UserError(
