@@ -1,0 +1,1 @@
+"""The classifier: encoder, windows, heads, low-rank adapter, and its training."""

@@ -1,0 +1,144 @@
+"""Texts to batches: windows padded to tensors, the order of training, and prediction in batches of similar length."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from bert_sentiment_analysis.models.bert_classifier import TextClassifier, Windows
+
+# Tokens of a batch that predicts, padding included. On a processor small batches stay in its cache: of 512 to 8192 the
+# first was fastest, 1.6 times the last.
+CPU_TOKENS, GPU_TOKENS = 512, 65_536
+
+
+@dataclass(frozen=True)
+class Row:
+    """A text as the model reads it, with its class or its rating."""
+
+    windows: Windows
+    label: float | int
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(map(len, self.windows))
+
+
+class TextDataset(Dataset):
+    """The rows of one part of a set."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> Row:
+        return self.rows[i]
+
+
+class EpochSampler(Sampler[int]):
+    """The order of the texts in one pass: random, in batches of similar length where `grouped`.
+
+    It follows from the seed and the number of the pass alone, which the training loop sets in `epoch`. (transformers'
+    own "group_by_length" draws from the global generator before a resumed run has put that back, so that any pass but
+    the first would go on in another order.) Every batch is whole, the last one filled up from the start, so that
+    several processes, each taking its share of a batch, train on what one would.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, grouped: bool) -> None:
+        self.lengths, self.batch_size, self.seed, self.grouped = list(lengths), batch_size, seed, grouped
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size) * self.batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        if self.grouped:
+            order = get_length_grouped_indices(self.lengths, self.batch_size, generator=generator)
+        else:
+            order = torch.randperm(len(self.lengths), generator=generator).tolist()
+        return islice(cycle(order), len(self))
+
+
+def collate(rows: Sequence[Row], pad_id: int, label_type: torch.dtype, pad_to: int | None = None) -> dict[str, Tensor]:
+    """Rows (B) to what the classifier takes: labels (B,), token ids and mask (W, T), the text of each window (W,)."""
+    windows = [window for row in rows for window in row.windows]
+    text_index = [text for text, row in enumerate(rows) for _ in row.windows]
+    # The labels stand first: the training loop takes the batch's size from the first tensor.
+    return {
+        "labels": torch.tensor([row.label for row in rows], dtype=label_type),
+        **pad(windows, pad_id, pad_to),
+        "text_index": torch.tensor(text_index),
+    }
+
+
+def pad(windows: Windows, pad_id: int, pad_to: int | None = None) -> dict[str, Tensor]:
+    """Token ids and mask (W, T), T being the longest window, or at least `pad_to`."""
+    width = max(*map(len, windows), pad_to or 0) if len(windows) > 1 else max(len(windows[0]), pad_to or 0)
+    input_ids = torch.full((len(windows), width), pad_id)
+    attention_mask = torch.zeros_like(input_ids)
+    for row, window in enumerate(windows):
+        input_ids[row, : len(window)] = torch.tensor(window)
+        attention_mask[row, : len(window)] = 1
+    return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+
+def autocast(device: torch.device | str, precision: str) -> Callable[[], AbstractContextManager]:
+    """The context that computes matrix products in this precision.
+
+    Our own, since accelerate would fix it for the whole process, and a page or a benchmark has several models in one.
+    """
+    kind = torch.device(device).type
+    return partial(torch.autocast, kind, torch.bfloat16, enabled=precision == "bf16")
+
+
+def predict_logits(
+    classifier: TextClassifier,
+    texts: Sequence[str],
+    *,
+    precision: str = "fp32",
+    token_budget: int | None = None,
+    on_progress: Callable[[int], None] = lambda windows: None,
+) -> np.ndarray:
+    """Logits (N, C) of cleaned texts, in their order. `on_progress` hears how many windows are done.
+
+    The windows of all texts are sorted by length and taken in batches of about `token_budget` tokens, so that hardly
+    any padding is computed and a long text cannot fill the memory; without one, what is fast on the device.
+    """
+    budget = token_budget or (CPU_TOKENS if classifier.device.type == "cpu" else GPU_TOKENS)
+    encoded = classifier.encode(texts)
+    windows = sorted(
+        ((text, window) for text, windows in enumerate(encoded) for window in windows), key=lambda pair: len(pair[1])
+    )
+    sums = np.zeros((len(texts), classifier.settings.n_outputs))
+    n_tokens = np.zeros(len(texts))
+    done = 0
+    with torch.inference_mode(), autocast(classifier.device, precision)():
+        for batch in _by_budget(windows, budget):
+            inputs = pad([window for _, window in batch], classifier.tokenizer.pad_token_id)
+            logits = classifier.window_logits(**{name: value.to(classifier.device) for name, value in inputs.items()})
+            places = [text for text, _ in batch]
+            lengths = np.array([len(window) for _, window in batch])
+            np.add.at(sums, places, logits.cpu().numpy() * lengths[:, None])
+            np.add.at(n_tokens, places, lengths)
+            done += len(batch)
+            on_progress(done)
+    return sums / n_tokens[:, None]
+
+
+def _by_budget(windows: Sequence[tuple[int, list[int]]], budget: int) -> Iterator[Sequence[tuple[int, list[int]]]]:
+    """Cut a list sorted by length into batches whose padded size stays within the budget, of one window at least."""
+    start = 0
+    for end in range(1, len(windows) + 1):
+        if end == len(windows) or (end + 1 - start) * len(windows[end][1]) > budget:
+            yield windows[start:end]
+            start = end

@@ -1,0 +1,289 @@
+"""A text classifier over any encoder of the BERT family, for texts of any length.
+
+Letters in shapes: B texts, W windows (one or more a text), T tokens of the longest window, D width of the encoder, C
+classes (1 for a rating).
+
+The encoder gives D numbers a token. They are pooled to one vector a window: the mean of all tokens for minilm, which
+was trained that way (arXiv 1908.10084), else the first token, as in BERT (arXiv 1810.04805, section 3.2). One linear
+layer makes logits or a rating of it. A text longer than a window is read in overlapping windows, and its answer is the
+mean of theirs, weighted by their tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as functional
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from bert_sentiment_analysis.config import Freeze, Head, Pooling
+from bert_sentiment_analysis.models.encoders import (
+    build_encoder,
+    load_encoder,
+    position_limit,
+    save_encoder,
+    weights_checksum,
+)
+from bert_sentiment_analysis.models.lora import add_lora, merge_lora
+from shared.config import build
+from shared.errors import UserError
+from shared.files import atomic_path, write_json
+from shared.logging import get_logger
+from shared.runs import read_json
+
+log = get_logger(__name__)
+
+PART_TOKENS = 8192  # of minilm's training some 2 GB
+SETTINGS, MODEL, ENCODER = "classifier.json", "model.safetensors", "encoder"
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """What `classifier.json` holds. With `base` only an adapter or an output layer is stored, to be put upon that."""
+
+    label_names: tuple[str, ...] = ("negative", "positive")
+    head: Head = "classification"
+    pooling: Pooling = "mean"
+    max_length: int = 256
+    overlap: int = 64
+    dropout: float = 0.1
+    lora_rank: int = 0
+    base: str | None = None
+    base_sha256: str | None = None
+    temperature: float = 1.0
+    abstain_below: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label_names", tuple(self.label_names))  # JSON has lists only
+
+    @property
+    def n_outputs(self) -> int:
+        return 1 if self.head == "rating" else len(self.label_names)
+
+
+Windows = list[list[int]]  # the windows of one text, each a list of token ids
+
+
+class TextClassifier(nn.Module):
+    """An encoder, its tokenizer, and one linear layer. See `from_pretrained` and `load` for how to get one."""
+
+    def __init__(self, encoder: nn.Module, tokenizer, settings: ClassifierSettings) -> None:
+        super().__init__()
+        self.encoder, self.tokenizer, self.settings = encoder, tokenizer, settings
+        self.dropout = nn.Dropout(settings.dropout)
+        self.output = nn.Linear(encoder.config.hidden_size, settings.n_outputs)
+        nn.init.normal_(self.output.weight, std=0.02)  # as BERT's own layers start
+        nn.init.zeros_(self.output.bias)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str,
+        label_names: Sequence[str] = ("negative", "positive"),
+        *,
+        head: Head = "classification",
+        pooling: str = "auto",
+        max_length: int = 256,
+        overlap: int = 64,
+        dropout: float = 0.1,
+        freeze: Freeze = "nothing",
+        lora_rank: int = 0,
+    ) -> "TextClassifier":
+        """A classifier to train, over an encoder by short name, hub name or path.
+
+        Why 256 tokens a window where minilm has 512 positions: its authors trained it on no longer texts (the model
+        card cuts there), attention costs by the square of the length, and windows read the rest anyhow.
+        Raises UserError where the encoder cannot be had or does not fit.
+        """
+        encoder, tokenizer, folder = load_encoder(model)
+        limit = position_limit(encoder, tokenizer)
+        if max_length > limit:
+            log.info("windows of %d tokens, not %d: %s has no more positions", limit, max_length, model)
+            max_length, overlap = limit, min(overlap, limit // 2)
+        if pooling == "auto":
+            pooling = _usual_pooling(folder)
+        keeps_base = freeze == "encoder" or lora_rank > 0
+        settings = ClassifierSettings(
+            label_names=tuple(label_names),
+            head=head,
+            pooling=pooling,
+            max_length=max_length,
+            overlap=overlap,
+            dropout=dropout,
+            lora_rank=lora_rank,
+            base=(str(Path(model).resolve()) if Path(model).exists() else model) if keeps_base else None,
+            base_sha256=weights_checksum(folder) if keeps_base else None,
+        )
+        if lora_rank:
+            add_lora(encoder, lora_rank)
+        elif freeze == "encoder":
+            encoder.requires_grad_(False)
+        elif freeze == "embeddings":
+            encoder.embeddings.requires_grad_(False)
+        return cls(encoder, tokenizer, settings)
+
+    def train(self, mode: bool = True) -> "TextClassifier":
+        """As usual, but an encoder that learns nothing drops nothing either."""
+        super().train(mode)
+        if not any(weight.requires_grad for weight in self.encoder.parameters()):
+            self.encoder.eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return self.output.weight.device
+
+    def encode(self, texts: Sequence[str]) -> list[Windows]:
+        """The token ids of each text, in windows of at most `max_length`, special tokens included. No text is cut."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self.settings.max_length,
+            stride=self.settings.overlap,
+            return_overflowing_tokens=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        windows: list[Windows] = [[] for _ in texts]
+        for ids, text in zip(encoded["input_ids"], encoded["overflow_to_sample_mapping"], strict=True):
+            windows[text].append(ids)
+        return windows
+
+    def window_logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Token ids (W, T) and what is no padding (W, T) to the logits of each window (W, C), in fp32."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (W, T, D)
+        if self.settings.pooling == "mean":
+            mask = attention_mask[..., None].to(hidden.dtype)  # (W, T, 1)
+            pooled = (hidden * mask).sum(1) / mask.sum(1)  # (W, D)
+        else:
+            pooled = hidden[:, 0]  # (W, D)
+        return self.output(self.dropout(pooled)).float()
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, text_index: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Windows (W, T) of the texts `text_index` (W,) to logits (B, C) and, with labels (B,), the loss.
+
+        The loss is the cross-entropy of the classes, or the squared error of the ratings.
+        """
+        logits = self._logits_in_parts(input_ids, attention_mask)  # (W, C)
+        logits = average_windows(logits, attention_mask.sum(1), text_index)  # (B, C)
+        if labels is None:
+            return {"logits": logits}
+        if self.settings.head == "rating":
+            return {"loss": functional.mse_loss(logits[:, 0], labels), "logits": logits}
+        return {"loss": functional.cross_entropy(logits, labels), "logits": logits}
+
+    def _logits_in_parts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `window_logits`, in memory for PART_TOKENS tokens however many there are.
+
+        In training the parts' inner results are computed a second time on the way back instead of being kept
+        (arXiv 1604.06174), so that a batch of long reviews costs time and not memory.
+        """
+        n = max(1, PART_TOKENS // input_ids.size(1))
+        if len(input_ids) <= n:
+            return self.window_logits(input_ids, attention_mask)
+        parts = zip(input_ids.split(n), attention_mask.split(n), strict=True)
+        if self.training and torch.is_grad_enabled():
+            return torch.cat([checkpoint(self.window_logits, *part, use_reentrant=False) for part in parts])
+        return torch.cat([self.window_logits(*part) for part in parts])
+
+    def save(self, folder: Path) -> None:
+        """Write what `load` needs: settings, weights, and of a whole encoder its shape and tokenizer."""
+        if self.settings.base is None:
+            save_encoder(self.encoder, self.tokenizer, folder / ENCODER)
+        with atomic_path(folder / MODEL) as draft:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in self._stored().items()}, draft)
+        write_json(folder / SETTINGS, asdict(self.settings))  # last, as it marks the model as whole
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "TextClassifier":
+        """A saved classifier, ready to predict, its adapter merged.
+
+        Raises UserError where files are missing, damaged or do not belong together, or its base is another one.
+        """
+        folder = Path(folder)
+        settings = load_settings(folder)
+        if settings.base is None:
+            encoder, tokenizer = build_encoder(folder / ENCODER)
+        else:
+            encoder, tokenizer, base = load_encoder(settings.base)
+            if weights_checksum(base) != settings.base_sha256:
+                raise UserError(
+                    f"{folder}: trained upon {settings.base}, whose weights are others now: "
+                    "restore those weights, or train anew"
+                )
+        if settings.lora_rank:
+            add_lora(encoder, settings.lora_rank)
+        classifier = cls(encoder, tokenizer, settings)
+        classifier._put_weights(folder / MODEL)
+        merge_lora(encoder)
+        classifier.settings = replace(settings, base=None, base_sha256=None, lora_rank=0)  # saved anew it is whole
+        return classifier.eval()
+
+    def _stored(self) -> dict[str, Tensor]:
+        """The weights that a saved classifier holds: all of them, or with a base those that were trained."""
+        if self.settings.base is None:
+            return self.state_dict()
+        kept = (".a", ".b") if self.settings.lora_rank else ()
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if name.startswith("output.") or name.endswith(kept)
+        }
+
+    @torch.no_grad()
+    def _put_weights(self, file: Path) -> None:
+        if not file.is_file():
+            raise UserError(f"{file}: missing: restore it, or train anew")
+        try:
+            found = load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{file}: damaged or unreadable ({error}): restore it or train anew") from error
+        here = self._stored()
+        wrong = [name for name in here.keys() | found.keys() if _shape(here, name) != _shape(found, name)]
+        if wrong:
+            raise UserError(f"{file}: does not fit {SETTINGS} beside it ({min(wrong)}): restore the run's own files")
+        for name, tensor in here.items():
+            tensor.copy_(found[name])
+
+
+def load_settings(folder: Path) -> ClassifierSettings:
+    """The settings of a saved classifier. Raises UserError where there is none."""
+    if not (folder / SETTINGS).is_file():
+        raise UserError(
+            f"{folder}: no trained classifier here ({SETTINGS} is missing): give the folder that a finished training "
+            f"printed, or finish this one by --resume {folder}"
+        )
+    values = read_json(folder / SETTINGS)
+    if not isinstance(values, dict):
+        raise UserError(f"{folder / SETTINGS}: damaged, not a JSON object: restore it or train anew")
+    return build(ClassifierSettings, values)
+
+
+def _usual_pooling(folder: Path) -> Pooling:
+    """How the encoder in this folder was trained to be read: one of our runs says so, and sentence-transformers too."""
+    if (folder / SETTINGS).is_file():
+        return load_settings(folder).pooling
+    return "mean" if (folder / "1_Pooling").is_dir() else "first"
+
+
+def average_windows(logits: Tensor, lengths: Tensor, text_index: Tensor) -> Tensor:
+    """Logits of windows (W, C) to those of texts (B, C): their mean, weighted by the windows' tokens `lengths` (W,)."""
+    n_texts = int(text_index[-1]) + 1  # the windows of a text stand together, in the order of the texts
+    weights = lengths.to(logits.dtype)
+    totals = torch.zeros(n_texts, dtype=logits.dtype, device=logits.device).index_add(0, text_index, weights)
+    shares = (weights / totals[text_index])[:, None]  # (W, 1)
+    return torch.zeros(n_texts, logits.size(1), dtype=logits.dtype, device=logits.device).index_add(
+        0, text_index, logits * shares
+    )
+
+
+def _shape(weights: dict[str, Tensor], name: str) -> torch.Size | None:
+    return weights[name].shape if name in weights else None

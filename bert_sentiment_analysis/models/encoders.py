@@ -1,0 +1,105 @@
+"""Encoders by short name, hub name or path, through transformers' AutoModel and AutoTokenizer."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from shared.errors import UserError
+from shared.hub import resolve_model
+
+PACKAGED = "minilm"
+UNLIMITED = 100_000  # a tokenizer without a limit says 1e30
+
+# What they would say of unused heads and unset lengths is checked below, or does not concern us.
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+
+def load_encoder(name: str) -> tuple[nn.Module, Any, Path]:
+    """The pretrained encoder without its pooling layer, its tokenizer, and the folder they came from.
+
+    The folder of one of our own runs gives the encoder that was trained there.
+    Raises UserError where it cannot be had, holds no whole encoder, or has no fast tokenizer.
+    """
+    folder = resolve_model(name, suggestion=PACKAGED)
+    if (folder / "classifier.json").is_file():
+        from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+
+        trained = TextClassifier.load(folder)
+        return trained.encoder, trained.tokenizer, folder
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{name}: no encoder here (config.json is missing): give a model's folder, or {PACKAGED}")
+    try:
+        encoder, found = AutoModel.from_pretrained(folder, output_loading_info=True, dtype="float32")
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{name}: cannot be loaded ({_first_line(error)}): get it anew, or use {PACKAGED}") from error
+    missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
+    if missing:
+        # transformers would fill them with random numbers.
+        raise UserError(f"{name}: weights are missing, such as {missing[0]}: get the model anew, or use {PACKAGED}")
+    return _without_pooler(encoder), load_tokenizer(folder), folder
+
+
+def build_encoder(folder: Path) -> tuple[nn.Module, Any]:
+    """An encoder of the shape in this folder, its weights yet to be put in, and the tokenizer."""
+    try:
+        encoder = AutoModel.from_config(AutoConfig.from_pretrained(folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: missing or damaged ({_first_line(error)}): restore it or train anew") from error
+    return _without_pooler(encoder), load_tokenizer(folder)
+
+
+def save_encoder(encoder: nn.Module, tokenizer: Any, folder: Path) -> None:
+    """Write the shape and the tokenizer that `build_encoder` reads; the weights are stored elsewhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder.config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
+        raise UserError(f"{folder}: no readable tokenizer ({_first_line(error)}): get the model anew") from error
+    if not tokenizer.is_fast or tokenizer.pad_token_id is None:
+        raise UserError(f"{folder}: its tokenizer cannot cut windows or pad: use an encoder with a fast tokenizer")
+    return tokenizer
+
+
+def position_limit(encoder: nn.Module, tokenizer: Any) -> int:
+    """The most tokens that the encoder has positions for, special tokens included.
+
+    RoBERTa and its kin count positions from the padding id + 1, so that two of its 514 are never used.
+    """
+    limit = getattr(encoder.config, "max_position_embeddings", None) or UNLIMITED
+    for name, module in encoder.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            limit -= module.padding_idx + 1
+    limit = min(limit, tokenizer.model_max_length)
+    return 512 if limit >= UNLIMITED else int(limit)
+
+
+def weights_checksum(folder: Path) -> str:
+    """SHA-256 over the folder's weight files, in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with open(file, "rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _without_pooler(encoder: nn.Module) -> nn.Module:
+    """BERT's layer over the first token was trained for another task; left in place it would only be dead weight."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    return encoder
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,343 @@
+"""One training with transformers' Trainer: what is resumed goes on bit for bit, and the best checkpoint is kept."""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from bert_sentiment_analysis.config import PROJECT, TrainingConfig
+from bert_sentiment_analysis.data.imdb_dataset import RATED, load_rated, load_splits
+from bert_sentiment_analysis.data.leaks import refuse_leaks, save_hashes
+from bert_sentiment_analysis.data.preprocessor import clean
+from bert_sentiment_analysis.models.batches import (
+    EpochSampler,
+    Row,
+    TextDataset,
+    autocast,
+    collate,
+)
+from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from bert_sentiment_analysis.models.outcome import calibrate, class_metrics, rating_metrics, test_scores
+from shared.config import to_dict
+from shared.datasets import Example
+from shared.devices import choose_device, choose_precision, keep_freed_memory, seed_everything
+from shared.errors import UserError
+from shared.interrupt import StopRequest
+from shared.logging import get_logger, progress_bar
+from shared.runs import RunFolder
+from shared.tracking import Tracker, setup_experiment_tracking
+
+log = get_logger(__name__)
+
+CHECKPOINTS = "checkpoints"
+LOG_EVERY = 10
+UNLOGGED = ("epoch", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a training sees, and the sets that it is tested on, by name."""
+
+    train: list[Example]
+    validation: list[Example]
+    tests: dict[str, list[Example]]
+    label_names: tuple[str, ...]
+
+
+def load_data(config: TrainingConfig) -> Data:
+    """The parts of the set, or of several rated sets. Raises UserError where a text stands in two parts."""
+    if config.head == "rating":
+        names = config.dataset.split(",")
+        if unrated := [name for name in names if name not in RATED]:
+            raise UserError(f"--dataset {unrated[0]}: has no human ratings: choose among {', '.join(RATED)}")
+        parts = load_rated(names)
+    else:
+        parts = {
+            config.dataset: load_splits(
+                config.dataset, text_column=config.text_column, label_column=config.label_column
+            )
+        }
+    splits = parts.values()
+    train, validation, test = (
+        [example for part in splits for example in part.parts[side]] for side in ("train", "validation", "test")
+    )
+    refuse_leaks(config.dataset, {"train": train, "validation": validation, "test": test})
+    if config.n_train is not None and config.n_train < len(train):
+        train = [train[i] for i in np.linspace(0, len(train) - 1, config.n_train).round().astype(int)]
+    tests = {name: part.test for name, part in parts.items()}
+    return Data(train, validation, tests, next(iter(splits)).label_names)
+
+
+def make_classifier(config: TrainingConfig, label_names: tuple[str, ...]) -> TextClassifier:
+    """The classifier before its training: what is new in it follows from the seed."""
+    seed_everything(config.seed)
+    classifier = TextClassifier.from_pretrained(
+        config.model,
+        label_names,
+        head=config.head,
+        pooling=config.pooling,
+        max_length=config.max_length,
+        overlap=config.overlap,
+        dropout=config.dropout,
+        freeze=config.freeze,
+        lora_rank=config.lora_rank,
+    )
+    counts = (sum(w.numel() for w in classifier.parameters() if w.requires_grad), n_parameters(classifier))
+    log.info("%s: %s of %s parameters learn", config.model, *(f"{count:,}" for count in counts))
+    return classifier
+
+
+def make_rows(classifier: TextClassifier, examples: list[Example]) -> list[Row]:
+    """Examples as the model reads them."""
+    windows = classifier.encode([clean(example.text) for example in examples])
+    rating = classifier.settings.head == "rating"
+    return [Row(text, e.rating if rating else e.label) for text, e in zip(windows, examples, strict=True)]
+
+
+class SentimentTrainer(Trainer):
+    """transformers' Trainer with our order of texts and our precision."""
+
+    def __init__(self, *, sampler: EpochSampler, precision: str, **rest: Any) -> None:
+        self.sampler, self.precision = sampler, precision
+        super().__init__(**rest)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        return self.sampler
+
+    def compute_loss_context_manager(self) -> Any:
+        return autocast(self.args.device, self.precision)()
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """As transformers', but a run that was killed after the deciding evaluation does not train on when resumed."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        super().on_train_begin(args, state, control, **rest)
+        control.should_training_stop = self.early_stopping_patience_counter >= self.early_stopping_patience
+
+
+class RunKeeper(TrainerCallback):
+    """Tells the sampler which pass it is, logs, moves the progress bar, and stops on request once all is saved."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        tracker: Tracker,
+        sampler: EpochSampler,
+        stop: StopRequest,
+        update: Callable,
+        on_step: Callable[[int], None],
+    ) -> None:
+        self.run, self.tracker, self.sampler, self.stop = run, tracker, sampler, stop
+        self.update, self.on_step = update, on_step
+        self.stopped, self.steps, self.seconds, self._since = False, 0, 0.0, 0.0
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.sampler.epoch = int(state.epoch or 0)
+        self._since = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        now = time.perf_counter()
+        self.steps, self.seconds, self._since = self.steps + 1, self.seconds + now - self._since, now
+        self.on_step(state.global_step)
+        if _any_process(self.stop.requested):
+            self.stopped = control.should_save = control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self._since = time.perf_counter()  # evaluating and saving is not training
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **rest: Any) -> None:
+        if not state.is_world_process_zero or "train_runtime" in logs:
+            return
+        names = {name: name.replace("eval_", "val_") for name in logs if name not in UNLOGGED} | {"loss": "train_loss"}
+        metrics = {names[name]: value for name, value in logs.items() if name in names}
+        self.run.log_metrics({"step": state.global_step, **metrics})
+        self.tracker.log(metrics, state.global_step)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "grad_norm")
+        self.update(done=state.global_step, note=shown if "train_loss" in metrics else "")
+        if "val_loss" in metrics:
+            log.info("step %d: %s", state.global_step, shown)
+
+
+def train(
+    config: TrainingConfig,
+    run: RunFolder,
+    *,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> dict[str, Any]:
+    """Train one classifier, from the run's last checkpoint where it has one, and leave the run folder complete.
+
+    `on_step` hears how many steps are done. Returns the summary. Raises UserError for data, an encoder or a device that
+    cannot be had, and KeyboardInterrupt after Ctrl-C, once everything is saved.
+    """
+    keep_freed_memory()
+    device = choose_device(config.device).value
+    data = load_data(config)
+    classifier = make_classifier(config, data.label_names)
+    precision = choose_precision(config.precision, device, classifier.encoder.config.hidden_size)
+    log.info("computing on %s in %s (%s)", device, *precision)
+    trainer, sampler = make_trainer(config, run, classifier, data, device, precision.value)
+    is_main = trainer.is_world_process_zero()
+    checkpoint = last_checkpoint(run.path / CHECKPOINTS)
+    step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
+    if is_main:
+        run.forget_metrics_after(step)
+    tracker = setup_experiment_tracking(config.tracking if is_main else "none", PROJECT, run.path, to_dict(config))
+    n_steps = len(sampler) // config.batch_size * config.epochs
+    with StopRequest() as stop, progress_bar("training", n_steps, done=step, shown=is_main) as update:
+        keeper = RunKeeper(run, tracker, sampler, stop, update, on_step)
+        trainer.add_callback(keeper)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if keeper.stopped:
+        log.info("stopped at step %d with everything saved", trainer.state.global_step)
+        raise KeyboardInterrupt
+    if not is_main:
+        return {}
+
+    classifier.eval()
+    classifier.settings = settings = calibrate(classifier, data.validation, config, precision.value)
+    summary = {
+        "dataset": config.dataset,
+        "model": config.model,
+        "head": config.head,
+        **test_scores(classifier, data.tests, precision.value),
+        "best_val_score": trainer.state.best_metric,
+        "n_train": len(data.train),
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step,
+        "examples_per_s": keeper.steps * config.batch_size / keeper.seconds if keeper.steps else None,
+        "seconds": keeper.seconds,
+        "params": n_parameters(classifier),
+        "trained_params": sum(weight.numel() for weight in classifier.parameters() if weight.requires_grad),
+        "temperature": settings.temperature,
+        "abstain_below": settings.abstain_below,
+        "processes": trainer.args.world_size,
+        "device": device,
+        "precision": precision.value,
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+    }
+    classifier.save(run.path)
+    save_hashes(run.path, (example.text for example in data.train))
+    run.write_summary(summary)
+    tracker.finish(summary)
+    shutil.rmtree(run.path / CHECKPOINTS, ignore_errors=True)
+    return summary
+
+
+def make_trainer(
+    config: TrainingConfig, run: RunFolder, classifier: TextClassifier, data: Data, device: str, precision: str
+) -> tuple[SentimentTrainer, EpochSampler]:
+    """The Trainer, set up, and the sampler that it draws from. Raises UserError for a batch that does not divide."""
+    rows = make_rows(classifier, data.train)
+    # Evaluation does not mind the order: sorted by length it needs hardly any padding.
+    held_out = sorted(make_rows(classifier, data.validation), key=lambda row: row.n_tokens)
+    sampler = EpochSampler([row.n_tokens for row in rows], config.batch_size, config.seed, config.group_by_length)
+    every = math.ceil(len(sampler) // config.batch_size / config.evaluations)
+    arguments = TrainingArguments(
+        output_dir=str((run.path / CHECKPOINTS).resolve()),
+        use_cpu=device == "cpu",
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=64,
+        warmup_steps=config.warmup,  # below 1 it is a share
+        lr_scheduler_type="linear",
+        max_grad_norm=config.clip,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,  # the best and the last
+        load_best_model_at_end=True,
+        metric_for_best_model="pearson_r" if config.head == "rating" else "accuracy",
+        greater_is_better=True,
+        restore_callback_states_from_checkpoint=True,
+        logging_steps=LOG_EVERY,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        seed=config.seed,
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+        dataloader_pin_memory=device == "cuda",
+        ddp_find_unused_parameters=False,
+    )
+    if config.batch_size % arguments.world_size:
+        raise UserError(
+            f"--batch_size {config.batch_size}: does not divide among {arguments.world_size} processes: give a multiple"
+        )
+    arguments.per_device_train_batch_size = config.batch_size // arguments.world_size
+    trainer = SentimentTrainer(
+        sampler=sampler,
+        precision=precision,
+        model=classifier,
+        args=arguments,
+        train_dataset=TextDataset(rows),
+        eval_dataset=TextDataset(held_out),
+        data_collator=partial(
+            collate,
+            pad_id=classifier.tokenizer.pad_token_id,
+            label_type=torch.float32 if config.head == "rating" else torch.long,
+            pad_to=classifier.settings.max_length if config.padding == "max_length" else None,
+        ),
+        compute_metrics=rating_metrics if config.head == "rating" else class_metrics,
+        optimizers=(make_optimizer(classifier, config), None),
+        callbacks=[EarlyStopping(config.patience)] if config.patience else [],
+    )
+    trainer.remove_callback(PrinterCallback)  # it writes to stdout, which is the result's
+    return trainer, sampler
+
+
+def make_optimizer(classifier: TextClassifier, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW with a rate for the encoder and one for the output layer; only matrices decay."""
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, weight in classifier.named_parameters():
+        if weight.requires_grad:
+            rate = config.head_learning_rate if name.startswith("output.") else config.encoder_learning_rate
+            groups.setdefault((rate, config.weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
+    return torch.optim.AdamW(
+        [{"params": weights, "lr": rate, "weight_decay": decay} for (rate, decay), weights in groups.items()],
+        fused=True,  # one pass over the 30,000 word vectors instead of a dozen
+    )
+
+
+def n_parameters(classifier: TextClassifier) -> int:
+    return sum(weight.numel() for weight in classifier.parameters())
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint, None before the first. One that a kill cut short is passed over.
+
+    Its last file is `trainer_state.json`; a second process writes its random state beside it.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    return next((path for path in found if _is_whole(path)), None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all((checkpoint / name).exists() for name in ("model.safetensors", "optimizer.pt", "scheduler.pt")) and any(
+        checkpoint.glob("rng_state*.pth")
+    )
+
+
+def _any_process(condition: bool) -> bool:
+    """Whether it holds in any of the processes, so that all of them leave the loop together."""
+    if not torch.distributed.is_initialized():
+        return condition
+    flag = torch.tensor(float(condition), device="cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
+    torch.distributed.all_reduce(flag)
+    return bool(flag)
