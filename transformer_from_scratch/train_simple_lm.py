@@ -4,7 +4,7 @@ python -m transformer_from_scratch.train_simple_lm
 python -m transformer_from_scratch.train_simple_lm --data zh_reviews --architecture modern
 python -m transformer_from_scratch.train_simple_lm --data my_book.txt --preset gpu
 python -m transformer_from_scratch.train_simple_lm --resume runs/transformer_from_scratch/20261124-101500
-accelerate launch --num_processes 2 --cpu -m transformer_from_scratch.train_simple_lm
+accelerate launch --multi_gpu --num_processes 2 -m transformer_from_scratch.train_simple_lm --device cpu
 """
 
 import os
@@ -118,6 +118,7 @@ def train(
         "data": config.data,
         "seed": config.seed,
         "threads": torch.get_num_threads(),
+        "processes": processes,
     }
     if is_main:
         checkpoint.save_model(run.path, model)

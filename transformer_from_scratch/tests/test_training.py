@@ -273,14 +273,16 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(corpus, tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_to_the_same_weights_as_one(corpus, tmp_path):
     flags = ["--preset", "tiny", "--data", corpus, "--device", "cpu"]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu"]
-    launch += ["--main_process_port", "0", "-m", "transformer_from_scratch.train_simple_lm"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch += ["-m", "transformer_from_scratch.train_simple_lm"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for start, folder in ((command()[:3], "one"), (launch, "two")):
         result = subprocess.run(
             [*start, *flags, "--output", str(tmp_path / folder)], cwd=ROOT, env=environment, capture_output=True
         )
         assert result.returncode == 0, result.stderr.decode()
+    # `accelerate launch --cpu` started one process, and this test once compared one with one.
+    assert [RunFolder.open(tmp_path / folder).summary()["processes"] for folder in ("one", "two")] == [1, 2]
     one, two = (load_file(tmp_path / folder / MODEL) for folder in ("one", "two"))
     for name in one:
         torch.testing.assert_close(one[name], two[name], atol=2e-4, rtol=1e-3)
