@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from bert_sentiment_analysis.config import PROJECT
 from bert_sentiment_analysis.data.checks import (
     UNSPACED,
     TextSet,
@@ -33,7 +34,6 @@ from shared.timing import Timer
 
 log = get_logger(__name__)
 
-PROJECT = "bert_sentiment_analysis"
 SHOWN_CHARACTERS = 100
 
 
