@@ -9,6 +9,7 @@ from shared.tracking import Tool
 PROJECT = "bert_sentiment_analysis"
 
 Head = Literal["classification", "rating"]
+Targets = Literal["labels", "ratings"]
 Pooling = Literal["mean", "first"]
 Freeze = Literal["nothing", "embeddings", "encoder"]
 
@@ -20,13 +21,15 @@ class TrainingConfig:
     model: str = "minilm"
     """Encoder: minilm (packaged), bert-base-uncased, roberta-base, any hub name, a folder, or the folder of a run."""
     dataset: str = "rotten_tomatoes"
-    """Set to learn: a packaged one, a file or a hub set; for the rating head one or more rated sets, with commas."""
+    """Set to learn: a packaged one, a file or a hub set; several packaged ones with commas."""
     text_column: str | None = None
     """Column of a file that holds the texts; by default the first of text, sentence, review, content."""
     label_column: str | None = None
     """Column of a file that holds the labels; by default label or sentiment."""
     head: Head = "classification"
     """classification: a class with its probability. rating: a number, the mean of human ratings from -4 to 4."""
+    targets: Targets = "labels"
+    """What two classes are learned from where people rated a text: its label, or how many raters agree with it."""
     pooling: Literal["auto", "mean", "first"] = "auto"
     """Text vector: the mean of all tokens, or the first token; auto takes the mean for minilm and the first else."""
     max_length: int = 256
@@ -52,6 +55,8 @@ class TrainingConfig:
     """Largest norm of the gradient; 0 leaves it as it is."""
     dropout: float = 0.1
     """Share of the text vector that is dropped before the output layer in training."""
+    encoder_dropout: float | None = None
+    """Share dropped within the encoder; by default its authors' choice. 0 trains a third faster on a processor."""
     freeze: Freeze = "nothing"
     """What of the encoder stays as it is: nothing, the embeddings (half of minilm), or the whole encoder."""
     lora_rank: int = 0
@@ -83,6 +88,8 @@ class TrainingConfig:
     """Folder of an interrupted run to continue, bit for bit, with its own settings."""
 
     def __post_init__(self) -> None:
+        used = self.targets == "labels" or self.head == "classification"
+        check(used, "targets", self.targets, "leave it out: the rating head learns from ratings anyhow")
         for name in ("batch_size", "epochs", "evaluations", "n_seeds"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "give a whole number of at least 1")
         check(self.model != "", "model", "''", "give the name of an encoder, such as minilm")
@@ -97,7 +104,9 @@ class TrainingConfig:
         check(0 <= self.warmup < 1, "warmup", self.warmup, "give a share from 0 to below 1")
         for name in ("weight_decay", "clip", "lora_rank", "patience"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
-        check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
+        for name in ("dropout", "encoder_dropout"):
+            share = getattr(self, name)
+            check(share is None or 0 <= share < 1, name, share, "give a share from 0 to below 1")
         alone = self.freeze == "nothing" or not self.lora_rank
         check(alone, "freeze", self.freeze, "leave it out: --lora_rank freezes the encoder by itself")
         check(0 < self.abstain_target <= 1, "abstain_target", self.abstain_target, "give a share above 0 and up to 1")

@@ -107,11 +107,14 @@ def _rotten_tomatoes() -> Splits:
 
     Whether a sentence is one of them is asked of the letters as they stand in the two files, which leaves 2,136,
     almost exactly the official validation and test rows; the 8 rated exactly 0 have no label. 15 of the others are
-    train rows after all, hidden by an undecoded `&amp;`: these are dropped from training, by `_separate`.
+    train rows after all, hidden by an undecoded `&amp;`: these are dropped from training, by `_separate`. The people
+    who rated those sentences rated nearly all train rows too, and this rating stands beside their label.
     """
-    rows = load_examples("rotten_tomatoes")
-    trained = {letters(example.text) for example in rows}
-    held_out = [example for example in load_examples("movie_snippets") if letters(example.text) not in trained]
+    rated = load_examples("movie_snippets")
+    ratings = {normalise(example.text): example.rating for example in rated}
+    rows = [replace(row, rating=ratings.get(normalise(row.text))) for row in load_examples("rotten_tomatoes")]
+    trained = {letters(row.text) for row in rows}
+    held_out = [example for example in rated if letters(example.text) not in trained]
     parts: dict[bool, list[Example]] = {True: [], False: []}
     for example in rows:
         parts[side_of(example.text) == "validation"].append(example)

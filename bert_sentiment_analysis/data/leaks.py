@@ -86,9 +86,10 @@ def refuse_leaks(name: str, parts: Mapping[str, Iterable[Example]]) -> None:
             )
 
 
-def save_hashes(folder: Path, texts: Iterable[str]) -> None:
-    """Write `train_ids.sha256` beside weights that were trained on these texts."""
-    write_text(folder / TRAIN_IDS, "".join(f"{line}\n" for line in text_hashes(texts)))
+def save_hashes(folder: Path, texts: Iterable[str], earlier: Iterable[str] = ()) -> None:
+    """Write `train_ids.sha256` beside weights: what they were trained on, and before that (the `earlier` hashes)."""
+    hashes = sorted({*text_hashes(texts), *earlier})
+    write_text(folder / TRAIN_IDS, "".join(f"{line}\n" for line in hashes))
 
 
 def load_hashes(folder: Path) -> set[str]:

@@ -21,10 +21,10 @@ CPU_TOKENS, GPU_TOKENS = 512, 65_536
 
 @dataclass(frozen=True)
 class Row:
-    """A text as the model reads it, with its class or its rating."""
+    """A text as the model reads it, with its class, its rating, or the share of each class."""
 
     windows: Windows
-    label: float | int
+    label: float | int | tuple[float, ...]
 
     @property
     def n_tokens(self) -> int:
@@ -69,13 +69,16 @@ class EpochSampler(Sampler[int]):
         return islice(cycle(order), len(self))
 
 
-def collate(rows: Sequence[Row], pad_id: int, label_type: torch.dtype, pad_to: int | None = None) -> dict[str, Tensor]:
-    """Rows (B) to what the classifier takes: labels (B,), token ids and mask (W, T), the text of each window (W,)."""
+def collate(rows: Sequence[Row], pad_id: int, pad_to: int | None = None) -> dict[str, Tensor]:
+    """Rows (B) to what the classifier takes: token ids and mask (W, T), the text of each window (W,), and labels.
+
+    These are classes or ratings (B,), or shares of the classes (B, C).
+    """
     windows = [window for row in rows for window in row.windows]
     text_index = [text for text, row in enumerate(rows) for _ in row.windows]
     # The labels stand first: the training loop takes the batch's size from the first tensor.
     return {
-        "labels": torch.tensor([row.label for row in rows], dtype=label_type),
+        "labels": torch.tensor([row.label for row in rows]),
         **pad(windows, pad_id, pad_to),
         "text_index": torch.tensor(text_index),
     }

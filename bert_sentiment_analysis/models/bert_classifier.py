@@ -90,16 +90,23 @@ class TextClassifier(nn.Module):
         max_length: int = 256,
         overlap: int = 64,
         dropout: float = 0.1,
+        encoder_dropout: float | None = None,
         freeze: Freeze = "nothing",
         lora_rank: int = 0,
     ) -> "TextClassifier":
         """A classifier to train, over an encoder by short name, hub name or path.
 
+        Over a run with an adapter of the same rank, that adapter learns on.
         Why 256 tokens a window where minilm has 512 positions: its authors trained it on no longer texts (the model
         card cuts there), attention costs by the square of the length, and windows read the rest anyhow.
         Raises UserError where the encoder cannot be had or does not fit.
         """
-        encoder, tokenizer, folder = load_encoder(model)
+        begun = cls._with_adapter(model, lora_rank)
+        encoder, tokenizer, folder = (begun.encoder, begun.tokenizer, Path(model)) if begun else load_encoder(model)
+        if encoder_dropout is not None:
+            for module in encoder.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = encoder_dropout
         limit = position_limit(encoder, tokenizer)
         if max_length > limit:
             log.info("windows of %d tokens, not %d: %s has no more positions", limit, max_length, model)
@@ -118,7 +125,9 @@ class TextClassifier(nn.Module):
             base=(str(Path(model).resolve()) if Path(model).exists() else model) if keeps_base else None,
             base_sha256=weights_checksum(folder) if keeps_base else None,
         )
-        if lora_rank:
+        if begun:
+            settings = replace(settings, base=begun.settings.base, base_sha256=begun.settings.base_sha256)
+        elif lora_rank:
             add_lora(encoder, lora_rank)
         elif freeze == "encoder":
             encoder.requires_grad_(False)
@@ -208,7 +217,14 @@ class TextClassifier(nn.Module):
 
         Raises UserError where files are missing, damaged or do not belong together, or its base is another one.
         """
-        folder = Path(folder)
+        classifier = cls._load(Path(folder))
+        merge_lora(classifier.encoder)
+        classifier.settings = replace(classifier.settings, base=None, base_sha256=None, lora_rank=0)  # now it is whole
+        return classifier.eval()
+
+    @classmethod
+    def _load(cls, folder: Path) -> "TextClassifier":
+        """As it was saved, an adapter beside its base."""
         settings = load_settings(folder)
         if settings.base is None:
             encoder, tokenizer = build_encoder(folder / ENCODER)
@@ -223,9 +239,15 @@ class TextClassifier(nn.Module):
             add_lora(encoder, settings.lora_rank)
         classifier = cls(encoder, tokenizer, settings)
         classifier._put_weights(folder / MODEL)
-        merge_lora(encoder)
-        classifier.settings = replace(settings, base=None, base_sha256=None, lora_rank=0)  # saved anew it is whole
-        return classifier.eval()
+        return classifier
+
+    @classmethod
+    def _with_adapter(cls, model: str, rank: int) -> "TextClassifier | None":
+        """The run in this folder, if it holds an adapter of this rank."""
+        folder = Path(model)
+        if rank == 0 or not (folder / SETTINGS).is_file() or load_settings(folder).lora_rank != rank:
+            return None
+        return cls._load(folder)
 
     def _stored(self) -> dict[str, Tensor]:
         """The weights that a saved classifier holds: all of them, or with a base those that were trained."""

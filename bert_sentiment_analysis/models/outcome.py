@@ -46,25 +46,34 @@ def calibrate(
 
 
 def test_scores(classifier: TextClassifier, tests: Mapping[str, Sequence[Example]], precision: str) -> dict[str, Any]:
-    """Scores on texts that neither trained nor validated.
+    """Scores on texts that neither trained nor validated; by set, if there are several or the head rates.
 
     Classes: `accuracy` of all, and of the half that no choice was made on. Ratings: Pearson's r with the human mean and
-    the accuracy of the sign, by set.
+    the accuracy of the sign.
     """
-    found: dict[str, Any] = {"n_test": {}, "pearson_r": {}, "accuracy": {}}
+    rates = classifier.settings.head == "rating"
+    by_set: dict[str, dict[str, Any]] = {}
     for name, examples in tests.items():
         logits = predict_logits(classifier, [clean(example.text) for example in examples], precision=precision)
-        if classifier.settings.head == "classification":
-            return {"n_test": len(examples), **_class_scores(logits, examples, classifier.settings.temperature)}
-        ratings = np.array([example.rating for example in examples])
-        signed = ratings != 0
-        found["n_test"][name] = len(examples)
-        found["pearson_r"][name] = correlation(logits[:, 0], ratings).pearson_r
-        found["accuracy"][name] = float(((logits[:, 0] > 0) == (ratings > 0))[signed].mean()) if signed.any() else None
-    return found
+        scores = _rating_scores(logits, examples) if rates else _class_scores(logits, examples, classifier.settings)
+        by_set[name] = {"n_test": len(examples), **scores}
+    first = next(iter(by_set.values()))
+    if len(tests) == 1 and not rates:
+        return first
+    return {score: {name: scores[score] for name, scores in by_set.items()} for score in first}
 
 
-def _class_scores(logits: np.ndarray, examples: Sequence[Example], temperature: float) -> dict[str, Any]:
+def _rating_scores(logits: np.ndarray, examples: Sequence[Example]) -> dict[str, Any]:
+    ratings = np.array([example.rating for example in examples])
+    signed = ratings != 0
+    same_sign = (logits[:, 0] > 0) == (ratings > 0)
+    return {
+        "pearson_r": correlation(logits[:, 0], ratings).pearson_r,
+        "accuracy": float(same_sign[signed].mean()) if signed.any() else None,
+    }
+
+
+def _class_scores(logits: np.ndarray, examples: Sequence[Example], settings: ClassifierSettings) -> dict[str, Any]:
     labels = np.array([example.label for example in examples])
     answers = logits.argmax(1)
     reported = {id(example) for example in halves(examples)[1]}
@@ -74,5 +83,5 @@ def _class_scores(logits: np.ndarray, examples: Sequence[Example], temperature: 
         "accuracy": float(right.mean()),
         "accuracy_report_half": float(right[half].mean()) if half.any() else None,
         "macro_f1": macro_f1(labels, answers),
-        "ece": calibration(labels, apply_temperature(logits, temperature)).ece,
+        "ece": calibration(labels, apply_temperature(logits, settings.temperature)).ece,
     }

@@ -86,7 +86,7 @@ def test_every_architecture_answers_learns_and_is_loaded_as_it_was_saved(archite
     model = classifier(tiny_encoder(architecture), label_names=("no", "maybe", "yes"), max_length=24, **options)
     before = logits_of(model)
     assert before.shape == (4, 3) and np.isfinite(before).all() and len({*map(tuple, before)}) == 4
-    batch = collate([Row(windows, i % 3) for i, windows in enumerate(model.encode(TEXTS))], 0, torch.long)
+    batch = collate([Row(windows, i % 3) for i, windows in enumerate(model.encode(TEXTS))], 0)
     optimizer = torch.optim.AdamW((weight for weight in model.parameters() if weight.requires_grad), lr=0.02)
     for _ in range(3):
         model(**batch)["loss"].backward()
@@ -130,7 +130,7 @@ def test_the_windows_of_a_text_are_averaged_by_length_as_by_hand(tiny_encoder):
     by_hand = (np.array(one_by_one) * lengths[:, None]).sum(0) / lengths.sum()
     np.testing.assert_allclose(logits_of(model, ["awful", LONG])[1], by_hand, atol=1e-5)
     rows = [Row(text, 0) for text in model.encode(["awful", LONG, "good"])]
-    forward = model(**collate(rows, 0, torch.long))["logits"][1]
+    forward = model(**collate(rows, 0))["logits"][1]
     np.testing.assert_allclose(forward.detach().numpy(), by_hand, atol=1e-5)
 
 
@@ -160,7 +160,7 @@ def test_mean_pooling_is_chosen_where_the_encoder_was_trained_with_it(tiny_encod
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 2}], ids=["all weights", "adapter"])
 def test_a_batch_in_parts_gives_the_gradients_of_the_whole_with_dropout_off(options, tiny_encoder, monkeypatch):
     model = classifier(tiny_encoder("bert", dropout=0.0), dropout=0.0, max_length=12, overlap=4, **options).train()
-    batch = collate([Row(windows, i % 2) for i, windows in enumerate(model.encode(TEXTS))], 0, torch.long)
+    batch = collate([Row(windows, i % 2) for i, windows in enumerate(model.encode(TEXTS))], 0)
 
     def gradients() -> list[torch.Tensor]:
         model.zero_grad()
@@ -176,7 +176,7 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole_with_dropout_off(opti
 def test_a_rating_is_one_number_with_a_squared_error(tiny_encoder):
     model = classifier(tiny_encoder("bert"), head="rating")
     rows = [Row(windows, rating) for windows, rating in zip(model.encode(TEXTS), (3.5, -4, 0, -1), strict=True)]
-    found = model(**collate(rows, 0, torch.float32))
+    found = model(**collate(rows, 0))
     assert found["logits"].shape == (4, 1)
     by_hand = ((found["logits"][:, 0] - torch.tensor([3.5, -4, 0, -1])) ** 2).mean()
     assert torch.allclose(found["loss"], by_hand)

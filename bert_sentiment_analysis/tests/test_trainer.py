@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 
 from bert_sentiment_analysis import train as train_program
 from bert_sentiment_analysis.config import PROJECT, TrainingConfig
-from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_hashes, text_hash
+from bert_sentiment_analysis.data.imdb_dataset import Splits
+from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_hashes, save_hashes, text_hash
 from bert_sentiment_analysis.models import trainer
 from bert_sentiment_analysis.models.bert_classifier import MODEL, SETTINGS, TextClassifier
-from bert_sentiment_analysis.models.trainer import CHECKPOINTS, Data, last_checkpoint, load_data, train
+from bert_sentiment_analysis.models.trainer import CHECKPOINTS, Data, class_shares, last_checkpoint, load_data, train
 from shared.config import to_dict
 from shared.datasets import Example
 from shared.errors import UserError
@@ -109,6 +110,52 @@ def test_less_than_all_weights_learns_too_and_leaves_the_rest(changes, settings,
     base = load_file(Path(config.model) / "model.safetensors")
     loaded = TextClassifier.load(run.path).encoder.state_dict()
     assert torch.equal(loaded["embeddings.word_embeddings.weight"], base["embeddings.word_embeddings.weight"])
+
+
+def test_an_adapter_of_a_run_learns_on_and_remembers_all_it_was_trained_on(settings, tmp_path):
+    config = settings(lora_rank=4, n_train=40)
+    first = new_run(tmp_path / "first", config)
+    train(config, first)
+    config = settings(lora_rank=4, model=str(first.path), learning_rate=1e-9, dataset=str(tmp_path / "reviews.csv"))
+    second = new_run(tmp_path / "second", config)
+    train(config, second)
+    one, two = load_file(first.path / MODEL), load_file(second.path / MODEL)
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one if name.endswith((".a", ".b")))
+    assert json.loads((second.path / SETTINGS).read_text())["base"] == str(Path(settings().model).resolve())
+    assert load_hashes(first.path) < load_hashes(second.path)
+
+
+def test_what_an_encoder_was_trained_on_is_not_held_out(settings, tmp_path):
+    held_out = load_data(settings()).tests[settings().dataset]
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    save_hashes(earlier, [held_out[0].text])
+    tested = load_data(settings(model=str(earlier))).tests[settings().dataset]
+    assert tested == held_out[1:]
+
+
+def test_several_sets_are_learned_together_and_scored_apart(settings, tmp_path, monkeypatch):
+    def part(words: str, start: int) -> list[Example]:
+        names = [chr(97 + i % 26) + chr(97 + i // 26) for i in range(start, start + 12)]
+        return [Example(f"{words} {('bad', 'good')[i % 2]} {name}", label=i % 2) for i, name in enumerate(names)]
+
+    sets = {"tweets": "the film", "amazon": "a plot"}
+    monkeypatch.setattr(
+        trainer, "load_splits", lambda name, **rest: Splits(name, *(part(sets[name], at) for at in (0, 20, 40)))
+    )
+    config = settings(dataset="tweets,amazon", epochs=10, n_train=None)
+    summary = train(config, new_run(tmp_path / "run", config))
+    assert summary["n_train"] == 24
+    assert summary["accuracy"].keys() == summary["n_test"].keys() == {"tweets", "amazon"}
+    assert min(summary["accuracy"].values()) > 0.8
+
+
+def test_ratings_become_shares_of_raters():
+    assert class_shares(Example("a", label=0), 2) == (1.0, 0.0)
+    assert class_shares(Example("a", label=2), 3) == (0.0, 0.0, 1.0)
+    negative, positive = class_shares(Example("a", label=1, rating=1.0), 2)
+    assert positive == pytest.approx(0.858, abs=1e-3) and negative + positive == 1
+    assert class_shares(Example("a", rating=-4.0), 2)[1] < 0.001
 
 
 def test_ratings_are_learned(settings, tmp_path, monkeypatch):
@@ -252,10 +299,8 @@ def test_the_average_of_summaries_is_taken_set_by_set_and_leaves_counts_alone():
 def test_data_that_leaks_is_refused(settings, tmp_path, monkeypatch):
     text = Example("the very same film", label=1)
 
-    class Leaky:
-        parts = {"train": [text, Example("bad", label=0)], "validation": [text], "test": [Example("good", label=1)]}
-
-    monkeypatch.setattr(trainer, "load_splits", lambda *rest, **named: Leaky)
+    leaky = Splits("leaky", [text, Example("bad", label=0)], [text], [Example("good", label=1)])
+    monkeypatch.setattr(trainer, "load_splits", lambda *rest, **named: leaky)
     config = settings()
     with pytest.raises(UserError, match="1 texts are both in train and in validation"):
         train(config, new_run(tmp_path / "run", config))
