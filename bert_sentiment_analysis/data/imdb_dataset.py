@@ -5,8 +5,9 @@ rule for every set:
 
 imdb             25,000 film reviews, 5,000 held out in contiguous blocks
 rotten_tomatoes  8,530 sentences on films; held out are the 2,128 that only the human-rated set has
-movie_snippets, amazon, tweets, nyt
-                 rated from -4 to 4 by 20 people; 80/10/10 by a fixed hash of the key
+movie_snippets   10,605 such sentences, rated from -4 to 4 by 20 people; each on the side that it has above
+amazon, tweets, nyt
+                 rated in the same way; 80/10/10 by a fixed hash of the key
 zh_reviews       Chinese reviews of books, hotels and computers; 80/10/10 by the same hash
 a file, a hub set
                  80/10/10 by the same hash, or the hub set's own parts
@@ -67,28 +68,39 @@ def load_splits(name: str, *, text_column: str | None = None, label_column: str 
     if (text_column or label_column) and Path(name).suffix not in LOCAL_FORMATS:
         raise UserError(f"{name}: --text_column and --label_column are for local files: leave them out")
     if name in RATED:
-        return _by_hash(name, label_by_sign(load_examples(name)), keep_repeats=True)
+        return _signed(load_rated([name])[name])
     if name in _PACKAGED:
         return _PACKAGED[name]()
     return _hub(name)
 
 
 def load_rated(names: Iterable[str] = RATED) -> dict[str, Splits]:
-    """The human-rated sets, each with its three parts; every example has its `rating`, and no row is dropped.
+    """The human-rated sets, each with its three parts; every example has its `rating`.
 
-    The side of a text depends on the text alone, so that a text of two sources is on the same side in both.
+    No text of one set's part is in another part of any set.
     """
     names = list(names)
     for name in names:
         if name not in RATED:
             raise UserError(f"{name}: has no human ratings: choose among {', '.join(RATED)}")
-    return {name: _by_hash(name, load_examples(name), keep_repeats=True) for name in names}
+    return {
+        name: _movie_snippets() if name == "movie_snippets" else _by_hash(name, load_examples(name), keep_repeats=True)
+        for name in names
+    }
 
 
 def label_by_sign(examples: Iterable[Example], *, keep_zeros: bool = False) -> list[Example]:
     """Rated examples with the sign of the rating as label. Those rated exactly 0 are left out, or kept without one."""
     examples = [replace(example, label=int(example.rating > 0) if example.rating else None) for example in examples]
     return [example for example in examples if keep_zeros or example.label is not None]
+
+
+def _signed(rated: Splits) -> Splits:
+    parts = {side: label_by_sign(part) for side, part in rated.parts.items()}
+    unsigned = sum(len(rated.parts[side]) - len(part) for side, part in parts.items())
+    return replace(
+        rated, **parts, dropped={**rated.dropped, **({"ratings of exactly 0": unsigned} if unsigned else {})}
+    )
 
 
 def _imdb() -> Splits:
@@ -103,22 +115,31 @@ def _imdb() -> Splits:
 
 
 def _rotten_tomatoes() -> Splits:
-    """Trains on the packaged train rows, tests on the human-rated sentences that are none of them.
-
-    Whether a sentence is one of them is asked of the letters as they stand in the two files, which leaves 2,136,
-    almost exactly the official validation and test rows; the 8 rated exactly 0 have no label. 15 of the others are
-    train rows after all, hidden by an undecoded `&amp;`: these are dropped from training, by `_separate`. The people
-    who rated those sentences rated nearly all train rows too, and this rating stands beside their label.
+    """Tests on the human-rated sentences that are none of its packaged train rows, almost exactly the official
+    validation and test rows; the 8 rated exactly 0 have no label. 15 of the others are train rows after all, hidden by
+    an undecoded `&amp;`: these are dropped from training, by `_separate`. The rows that train have their rating too.
     """
-    rated = load_examples("movie_snippets")
-    ratings = {normalise(example.text): example.rating for example in rated}
-    rows = [replace(row, rating=ratings.get(normalise(row.text))) for row in load_examples("rotten_tomatoes")]
-    trained = {letters(row.text) for row in rows}
-    held_out = [example for example in rated if letters(example.text) not in trained]
+    rated = _movie_snippets()
+    ratings = {normalise(example.text): example.rating for part in rated.parts.values() for example in part}
     parts: dict[bool, list[Example]] = {True: [], False: []}
-    for example in rows:
-        parts[side_of(example.text) == "validation"].append(example)
-    return _separate("rotten_tomatoes", parts[False], parts[True], label_by_sign(held_out))
+    for row in load_examples("rotten_tomatoes"):
+        parts[side_of(row.text) == "validation"].append(replace(row, rating=ratings.get(normalise(row.text))))
+    return _separate("rotten_tomatoes", parts[False], parts[True], label_by_sign(rated.test))
+
+
+def _movie_snippets() -> Splits:
+    """The same sentences with human ratings: what is a train row of Rotten Tomatoes trains or validates as there.
+
+    Whether a sentence is one is asked of the letters as they stand in the two files, which leaves 2,136 to test on.
+    """
+    trained = {letters(row.text) for row in load_examples("rotten_tomatoes")}
+    parts: dict[Side, list[Example]] = {"train": [], "validation": [], "test": []}
+    for example in load_examples("movie_snippets"):
+        known = letters(example.text) in trained
+        parts["test" if not known else "validation" if side_of(example.text) == "validation" else "train"].append(
+            example
+        )
+    return _separate("movie_snippets", **parts)
 
 
 _PACKAGED: dict[str, Callable[[], Splits]] = {
