@@ -16,6 +16,7 @@ from shared.errors import UserError
 from shared.files import write_text
 
 TRAIN_IDS = "train_ids.sha256"
+ID_DIGITS = 16  # of a hash's 64: two of 100,000 texts have the same first 16 with a chance of one in three billion
 
 Side = Literal["train", "validation", "test"]
 
@@ -45,19 +46,24 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(normalise(text).encode()).hexdigest()
 
 
-def text_hashes(texts: Iterable[str]) -> list[str]:
-    """The hashes of these texts, each once and sorted, as `train_ids.sha256` holds them, one a line."""
-    return sorted({text_hash(text) for text in texts})
+def text_id(text: str) -> str:
+    """The first digits of the hash."""
+    return text_hash(text)[:ID_DIGITS]
 
 
-def exclude(examples: Iterable[Example], hashes: Iterable[str]) -> tuple[list[Example], int]:
-    """The examples whose hash is not among these, and how many were left out.
+def text_ids(texts: Iterable[str]) -> list[str]:
+    """The ids of these texts, each once and sorted, as `train_ids.sha256` holds them, one a line."""
+    return sorted({text_id(text) for text in texts})
 
-    A benchmark gives the hashes of what the weights were trained on. Raises UserError where nothing is left.
+
+def exclude(examples: Iterable[Example], ids: Iterable[str]) -> tuple[list[Example], int]:
+    """The examples whose id is not among these, and how many were left out.
+
+    A benchmark gives the ids of what the weights were trained on. Raises UserError where nothing is left.
     """
-    trained_on = {line.strip() for line in hashes}
+    trained_on = set(ids)
     examples = list(examples)
-    kept = [example for example in examples if text_hash(example.text) not in trained_on]
+    kept = [example for example in examples if text_id(example.text) not in trained_on]
     if not kept:
         raise UserError(
             f"nothing left to test on: the weights were trained on all {len(examples):,} test texts: "
@@ -86,15 +92,14 @@ def refuse_leaks(name: str, parts: Mapping[str, Iterable[Example]]) -> None:
             )
 
 
-def save_hashes(folder: Path, texts: Iterable[str], earlier: Iterable[str] = ()) -> None:
-    """Write `train_ids.sha256` beside weights: what they were trained on, and before that (the `earlier` hashes)."""
-    hashes = sorted({*text_hashes(texts), *earlier})
-    write_text(folder / TRAIN_IDS, "".join(f"{line}\n" for line in hashes))
+def save_ids(folder: Path, texts: Iterable[str], earlier: Iterable[str] = ()) -> None:
+    """Write `train_ids.sha256` beside weights: what they were trained on, and before that (the `earlier` ids)."""
+    write_text(folder / TRAIN_IDS, "".join(f"{line}\n" for line in sorted({*text_ids(texts), *earlier})))
 
 
-def load_hashes(folder: Path) -> set[str]:
+def load_ids(folder: Path) -> set[str]:
     """What the weights in this folder were trained on. Raises UserError where that is not written down."""
     file = folder / TRAIN_IDS
     if not file.is_file():
         raise UserError(f"{folder}: no {TRAIN_IDS} beside the weights, so no test is known to be unseen: train anew")
-    return set(read_text(file).split())
+    return {line[:ID_DIGITS] for line in read_text(file).split()}

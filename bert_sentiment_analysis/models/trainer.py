@@ -17,7 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from bert_sentiment_analysis.config import PROJECT, Targets, TrainingConfig
 from bert_sentiment_analysis.data.imdb_dataset import RATED, load_rated, load_splits
-from bert_sentiment_analysis.data.leaks import TRAIN_IDS, exclude, load_hashes, refuse_leaks, save_hashes
+from bert_sentiment_analysis.data.leaks import TRAIN_IDS, exclude, load_ids, refuse_leaks, save_ids
 from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.models.batches import (
     EpochSampler,
@@ -74,7 +74,7 @@ def load_data(config: TrainingConfig) -> Data:
         [example for splits in parts.values() for example in splits.parts[side]] for side in ("train", "validation")
     )
     tests = {name: splits.test for name, splits in parts.items()}
-    if trained_on := hashes_of_run(config.model):
+    if trained_on := ids_of_run(config.model):
         validation = exclude(validation, trained_on)[0]
         tests = {name: exclude(test, trained_on)[0] for name, test in tests.items()}
     everything = {"train": train, "validation": validation, "test": [e for test in tests.values() for e in test]}
@@ -84,9 +84,9 @@ def load_data(config: TrainingConfig) -> Data:
     return Data(train, validation, tests, label_names.pop())
 
 
-def hashes_of_run(model: str) -> set[str]:
+def ids_of_run(model: str) -> set[str]:
     """What the encoder of one of our runs was trained on already; nothing for any other."""
-    return load_hashes(Path(model)) if (Path(model) / TRAIN_IDS).exists() else set()
+    return load_ids(Path(model)) if (Path(model) / TRAIN_IDS).exists() else set()
 
 
 def make_classifier(config: TrainingConfig, label_names: tuple[str, ...]) -> TextClassifier:
@@ -256,7 +256,7 @@ def train(
         "seed": config.seed,
     }
     classifier.save(run.path)
-    save_hashes(run.path, (example.text for example in data.train), hashes_of_run(config.model))
+    save_ids(run.path, (example.text for example in data.train), ids_of_run(config.model))
     run.write_summary(summary)
     tracker.finish(summary)
     shutil.rmtree(run.path / CHECKPOINTS, ignore_errors=True)

@@ -14,13 +14,14 @@ from bert_sentiment_analysis.data.leaks import (
     TRAIN_IDS,
     exclude,
     halves,
-    load_hashes,
+    load_ids,
     refuse_leaks,
-    save_hashes,
+    save_ids,
     shared_texts,
     side_of,
     text_hash,
-    text_hashes,
+    text_id,
+    text_ids,
 )
 from bert_sentiment_analysis.data.preprocessor import normalise
 from shared.datasets import Example
@@ -86,22 +87,22 @@ def test_leaking_parts_are_refused_with_an_example():
 
 
 def test_hashes_are_of_the_key_each_once_and_sorted():
-    hashes = text_hashes(["b", "A", "a!", "\ud83d"])
-    assert hashes == sorted({text_hash("a"), text_hash("b"), text_hash("\ufffd")})
+    ids = text_ids(["b", "A", "a!", "\ud83d"])
+    assert ids == sorted({text_id("a"), text_id("b"), text_id("\ufffd")})
     assert text_hash("A?") == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"  # sha256 of "a"
 
 
 def test_what_the_weights_were_trained_on_is_left_out_and_counted(tmp_path):
-    save_hashes(tmp_path, ["Seen, before.", "other"])
+    save_ids(tmp_path, ["Seen, before.", "other"])
     assert len((tmp_path / TRAIN_IDS).read_text().splitlines()) == 2
     new = Example("new", label=1)
-    assert exclude([Example("seen before"), new, Example("OTHER")], load_hashes(tmp_path)) == ([new], 2)
+    assert exclude([Example("seen before"), new, Example("OTHER")], load_ids(tmp_path)) == ([new], 2)
 
 
 def test_a_test_with_nothing_left_fails(tmp_path):
-    assert "nothing left to test on" in fault(exclude, [Example("a")], text_hashes(["A"]))
+    assert "nothing left to test on" in fault(exclude, [Example("a")], text_ids(["A"]))
     assert "nothing left to test on" in fault(exclude, [], [])
-    assert f"no {TRAIN_IDS} beside the weights" in fault(load_hashes, tmp_path)
+    assert f"no {TRAIN_IDS} beside the weights" in fault(load_ids, tmp_path)
 
 
 # The packaged sets.
@@ -138,7 +139,7 @@ def test_rotten_tomatoes_tests_on_the_2128_sentences_that_only_the_rated_set_has
     tune, report = halves(splits.test)
     assert (len(tune), len(report)) == (1_055, 1_073)
     trained = splits.train + splits.validation
-    assert exclude(splits.test, text_hashes(example.text for example in trained)) == (splits.test, 0)
+    assert exclude(splits.test, text_ids(example.text for example in trained)) == (splits.test, 0)
 
 
 @pytest.mark.network

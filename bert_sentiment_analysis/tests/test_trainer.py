@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from bert_sentiment_analysis import train as train_program
 from bert_sentiment_analysis.config import PROJECT, TrainingConfig
 from bert_sentiment_analysis.data.imdb_dataset import Splits
-from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_hashes, save_hashes, text_hash
+from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_ids, save_ids, text_id
 from bert_sentiment_analysis.models import trainer
 from bert_sentiment_analysis.models.bert_classifier import MODEL, SETTINGS, TextClassifier
 from bert_sentiment_analysis.models.trainer import CHECKPOINTS, Data, class_shares, last_checkpoint, load_data, train
@@ -94,7 +94,7 @@ def test_a_tiny_model_learns_two_words_by_heart_and_the_run_folder_is_complete(s
     assert [line["step"] for line in lines] == [5 * i for i in range(1, 17)]
     assert lines[-1]["val_loss"] < lines[0]["val_loss"]
     trained = load_data(config).train
-    assert load_hashes(run.path) == {text_hash(example.text) for example in trained}
+    assert load_ids(run.path) == {text_id(example.text) for example in trained}
     loaded = TextClassifier.load(run.path)
     assert loaded.settings.temperature == summary["temperature"] and loaded.settings.temperature != 1.0
 
@@ -122,14 +122,14 @@ def test_an_adapter_of_a_run_learns_on_and_remembers_all_it_was_trained_on(setti
     one, two = load_file(first.path / MODEL), load_file(second.path / MODEL)
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one if name.endswith((".a", ".b")))
     assert json.loads((second.path / SETTINGS).read_text())["base"] == str(Path(settings().model).resolve())
-    assert load_hashes(first.path) < load_hashes(second.path)
+    assert load_ids(first.path) < load_ids(second.path)
 
 
 def test_what_an_encoder_was_trained_on_is_not_held_out(settings, tmp_path):
     held_out = load_data(settings()).tests[settings().dataset]
     earlier = tmp_path / "earlier"
     earlier.mkdir()
-    save_hashes(earlier, [held_out[0].text])
+    save_ids(earlier, [held_out[0].text])
     tested = load_data(settings(model=str(earlier))).tests[settings().dataset]
     assert tested == held_out[1:]
 
