@@ -1,12 +1,15 @@
 """Every setting of a training; `config.yaml` holds the same defaults. Nothing here loads torch: `--help` is quick."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from shared.config import check
 from shared.tracking import Tool
 
 PROJECT = "bert_sentiment_analysis"
+SHIPPED = Path(__file__).with_name("weights")
+DEFAULT_RUN = "english-sentiment"
 
 Head = Literal["classification", "rating"]
 Targets = Literal["labels", "ratings"]
@@ -19,7 +22,8 @@ class TrainingConfig:
     """Fine-tune an encoder to tell the sentiment of texts."""
 
     model: str = "minilm"
-    """Encoder: minilm (packaged), bert-base-uncased, roberta-base, any hub name, a folder, or the folder of a run."""
+    """Encoder: minilm (packaged), bert-base-uncased, any hub name, a folder, or that of a run, such as the
+    english-sentiment that ships."""
     dataset: str = "rotten_tomatoes"
     """Set to learn: a packaged one, a file or a hub set; several packaged ones with commas."""
     text_column: str | None = None
@@ -116,3 +120,9 @@ class TrainingConfig:
         if self.learning_rate is not None:
             return self.learning_rate
         return 1e-3 if self.lora_rank else 1e-4
+
+
+def run_path(name: str | Path) -> Path:
+    """The folder of a run: one that ships, by its name, or any other."""
+    shipped = SHIPPED / name
+    return shipped if shipped.is_dir() and not Path(name).exists() else Path(name)

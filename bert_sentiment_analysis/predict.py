@@ -1,7 +1,8 @@
 """Tell the sentiment of texts with a trained classifier.
 
+python -m bert_sentiment_analysis.predict "a film to love"
+python -m bert_sentiment_analysis.predict --run english-ratings --file reviews.csv --output answers.jsonl
 python -m bert_sentiment_analysis.predict --run runs/bert_sentiment_analysis/20261124-101500 "a film to love"
-python -m bert_sentiment_analysis.predict --run RUN --file reviews.csv --output answers.jsonl
 """
 
 import json
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bert_sentiment_analysis.config import PROJECT
+from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT
 from shared.config import check, parse_config
 from shared.errors import UserError, run_program
 from shared.files import atomic_path
@@ -23,8 +24,8 @@ from shared.timing import Timer
 class PredictConfig:
     """Tell the sentiment of texts: of those that stand after the options, or of a file's."""
 
-    run: str
-    """Folder of a finished training."""
+    run: str = DEFAULT_RUN
+    """Folder of a finished training; by default the classifier that ships, and english-ratings gives ratings."""
     file: str | None = None
     """CSV, JSON or text file (one text a line) to read instead."""
     text_column: str | None = None

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bert_sentiment_analysis.config import Freeze, Head, Pooling
+from bert_sentiment_analysis.config import Freeze, Head, Pooling, run_path
 from bert_sentiment_analysis.models.encoders import (
     build_encoder,
     load_encoder,
@@ -101,8 +101,8 @@ class TextClassifier(nn.Module):
         card cuts there), attention costs by the square of the length, and windows read the rest anyhow.
         Raises UserError where the encoder cannot be had or does not fit.
         """
-        begun = cls._with_adapter(model, lora_rank)
-        encoder, tokenizer, folder = (begun.encoder, begun.tokenizer, Path(model)) if begun else load_encoder(model)
+        begun = cls._with_adapter(run_path(model), lora_rank)
+        encoder, tokenizer, folder = (begun.encoder, begun.tokenizer, run_path(model)) if begun else load_encoder(model)
         if encoder_dropout is not None:
             for module in encoder.modules():
                 if isinstance(module, nn.Dropout):
@@ -212,12 +212,12 @@ class TextClassifier(nn.Module):
         write_json(folder / SETTINGS, asdict(self.settings))  # last, as it marks the model as whole
 
     @classmethod
-    def load(cls, folder: str | Path) -> "TextClassifier":
-        """A saved classifier, ready to predict, its adapter merged.
+    def load(cls, run: str | Path) -> "TextClassifier":
+        """A saved classifier, by its folder or, if it ships, its name; ready to predict, its adapter merged.
 
         Raises UserError where files are missing, damaged or do not belong together, or its base is another one.
         """
-        classifier = cls._load(Path(folder))
+        classifier = cls._load(run_path(run))
         merge_lora(classifier.encoder)
         classifier.settings = replace(classifier.settings, base=None, base_sha256=None, lora_rank=0)  # now it is whole
         return classifier.eval()
@@ -242,9 +242,8 @@ class TextClassifier(nn.Module):
         return classifier
 
     @classmethod
-    def _with_adapter(cls, model: str, rank: int) -> "TextClassifier | None":
+    def _with_adapter(cls, folder: Path, rank: int) -> "TextClassifier | None":
         """The run in this folder, if it holds an adapter of this rank."""
-        folder = Path(model)
         if rank == 0 or not (folder / SETTINGS).is_file() or load_settings(folder).lora_rank != rank:
             return None
         return cls._load(folder)

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from bert_sentiment_analysis.config import run_path
 from shared.errors import UserError
 from shared.hub import resolve_model
 
@@ -26,7 +27,9 @@ def load_encoder(name: str) -> tuple[nn.Module, Any, Path]:
     The folder of one of our own runs gives the encoder that was trained there.
     Raises UserError where it cannot be had, holds no whole encoder, or has no fast tokenizer.
     """
-    folder = resolve_model(name, suggestion=PACKAGED)
+    folder = run_path(name)
+    if not (folder / "classifier.json").is_file():
+        folder = resolve_model(name, suggestion=PACKAGED)
     if (folder / "classifier.json").is_file():
         from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 

@@ -15,7 +15,7 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from bert_sentiment_analysis.config import PROJECT, Targets, TrainingConfig
+from bert_sentiment_analysis.config import PROJECT, Targets, TrainingConfig, run_path
 from bert_sentiment_analysis.data.imdb_dataset import RATED, load_rated, load_splits
 from bert_sentiment_analysis.data.leaks import TRAIN_IDS, exclude, load_ids, refuse_leaks, save_ids
 from bert_sentiment_analysis.data.preprocessor import clean
@@ -86,7 +86,8 @@ def load_data(config: TrainingConfig) -> Data:
 
 def ids_of_run(model: str) -> set[str]:
     """What the encoder of one of our runs was trained on already; nothing for any other."""
-    return load_ids(Path(model)) if (Path(model) / TRAIN_IDS).exists() else set()
+    folder = run_path(model)
+    return load_ids(folder) if (folder / TRAIN_IDS).exists() else set()
 
 
 def make_classifier(config: TrainingConfig, label_names: tuple[str, ...]) -> TextClassifier:

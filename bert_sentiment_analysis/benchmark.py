@@ -1,0 +1,153 @@
+"""What we measure of this project.
+
+python -m bert_sentiment_analysis.benchmark fine_tune                  how often is it right, and how fast does it learn?
+python -m bert_sentiment_analysis.benchmark fine_tune --dataset imdb   the same on whole film reviews
+python -m bert_sentiment_analysis.benchmark domains                    how near to 20 people's mean, in four domains?
+python -m bert_sentiment_analysis.benchmark predict                    how fast does it answer, beside the pipeline?
+
+`--train true` trains anew what is scored, by the recipe of the shipped weights; that can be interrupted and goes on.
+Without it the shipped weights are scored, without any text that they were trained on.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT, TrainingConfig, run_path
+from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
+from shared.config import check
+from shared.errors import run_program
+
+RATINGS_RUN = "english-ratings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneConfig(BenchmarkConfig):
+    """Accuracy on held-out texts, and how fast the training is beside transformers' Trainer."""
+
+    dataset: str = "rotten_tomatoes"
+    """Set to test on: one that the shipped weights know, or any other, on which minilm is then trained."""
+    train: bool = False
+    """Train the weights anew instead of scoring those that ship."""
+    turns: int = 3
+    """Turns in which the training speeds are taken."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.turns >= 1, "turns", self.turns, "give at least 1")
+
+
+def fine_tune(config: FineTuneConfig) -> Outcome:
+    from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+    from bert_sentiment_analysis.models.outcome import test_scores
+    from bert_sentiment_analysis.shipped_weights import TESTS, unseen_tests
+    from bert_sentiment_analysis.speed import training_speeds
+
+    if config.dataset in TESTS[DEFAULT_RUN]:
+        run = _weights(DEFAULT_RUN, config.train)
+    else:
+        run = _train(TrainingConfig(dataset=config.dataset, seed=config.seed, tracking="none"))
+    tests, n_excluded = unseen_tests(run, (config.dataset,), "classification")
+    scores = test_scores(TextClassifier.load(run), tests, "fp32")
+    rows = training_speeds(TrainingConfig(dataset=config.dataset, seed=config.seed, tracking="none"), config.turns)
+    ours, baseline, padded = (row["examples_per_s"] for row in rows)
+    result = {"dataset": config.dataset, "model": Path(run).name, **scores, "n_excluded": n_excluded}
+    result |= {"examples_per_s": ours, "baseline_examples_per_s": baseline, "padded_examples_per_s": padded}
+    result |= {"speed_up": rows[1]["our_speed_up"], "padded_speed_up": rows[2]["our_speed_up"]}
+    return Outcome(result, rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainsConfig(BenchmarkConfig):
+    """One rating model on tweets, film sentences, products and editorials: Pearson's r with the mean of 20 people."""
+
+    train: bool = False
+    """Train the weights anew instead of scoring those that ship."""
+
+
+# The paper's figures: Hutto and Gilbert, ICWSM 2014, Table 4. One human: a single rater against the others' mean.
+PUBLISHED_R = {
+    "one human (published)": {"tweets": 0.888, "movie_snippets": 0.899, "amazon": 0.911, "nyt": 0.745},
+    "VADER (published)": {"tweets": 0.881, "movie_snippets": 0.451, "amazon": 0.565, "nyt": 0.492},
+    "best other lexicon (published)": {"tweets": 0.756, "movie_snippets": 0.416, "amazon": 0.571, "nyt": 0.487},
+}
+
+
+def domains(config: DomainsConfig) -> Outcome:
+    from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+    from bert_sentiment_analysis.models.outcome import test_scores
+    from bert_sentiment_analysis.shipped_weights import TESTS, unseen_tests
+
+    run = _weights(RATINGS_RUN, config.train)
+    tests, n_excluded = unseen_tests(run, TESTS[RATINGS_RUN], "rating")
+    scores = test_scores(TextClassifier.load(run), tests, "fp32")
+    rows = [{"model": run.name, **scores["pearson_r"]}, *({"model": name, **r} for name, r in PUBLISHED_R.items())]
+    return Outcome({**scores, "n_excluded": n_excluded}, rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(BenchmarkConfig):
+    """Texts of mixed length a second, beside transformers' pipeline with the same weights."""
+
+    n: int = 2000
+    """Texts."""
+    turns: int = 3
+    """Turns in which the speeds are taken."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.n >= 8, "n", self.n, "give at least 8")
+        check(self.turns >= 1, "turns", self.turns, "give at least 1")
+
+
+def predict(config: PredictConfig) -> Outcome:
+    from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+    from bert_sentiment_analysis.speed import mixed_texts, prediction_speeds
+
+    classifier = TextClassifier.load(DEFAULT_RUN)
+    texts = mixed_texts(config.n, classifier, config.seed)
+    rows = prediction_speeds(classifier, texts, config.turns)
+    ours, bf16, defaults, *others = rows
+    best = max((defaults, *others), key=lambda row: row["texts_per_s"])
+    result: dict[str, Any] = {
+        "texts_per_s": ours["texts_per_s"],
+        "texts_per_s_bf16": bf16["texts_per_s"],
+        "pipeline_texts_per_s": defaults["texts_per_s"],
+        "pipeline_best_texts_per_s": best["texts_per_s"],
+        "pipeline_best": best["way"],
+        "speed_up": defaults["our_speed_up"],
+        "speed_up_best": best["our_speed_up"],
+        "same_answers": best["same_answers"],
+        "same_answers_bf16": bf16["same_answers"],
+        "n": len(texts),
+    }
+    return Outcome(result, rows)
+
+
+def _weights(name: str, train: bool) -> Path:
+    """The folder of the shipped weights, or of those trained anew by their recipe."""
+    from bert_sentiment_analysis.shipped_weights import train_stage
+
+    return train_stage(name, Path("runs") / PROJECT / "benchmark").path if train else run_path(name)
+
+
+def _train(config: TrainingConfig) -> Path:
+    """The run folder of a training, begun, continued or finished before."""
+    from bert_sentiment_analysis.shipped_weights import finish
+
+    return finish(config, Path("runs") / PROJECT / "benchmark" / Path(config.dataset).stem).path
+
+
+BENCHMARKS = {
+    "fine_tune": Benchmark(FineTuneConfig, fine_tune),
+    "domains": Benchmark(DomainsConfig, domains),
+    "predict": Benchmark(PredictConfig, predict),
+}
+
+
+def main() -> None:
+    run_benchmarks(Path(__file__).parent, BENCHMARKS)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,171 @@
+"""How fast it trains and predicts, beside transformers' Trainer and pipeline with the same model, taking turns.
+
+Taking turns spreads the noise of a shared machine over all. Every number is the median of the turns; the ratios are
+medians of the turns' own ratios.
+"""
+
+import random
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, TextClassificationPipeline, TrainerCallback
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from bert_sentiment_analysis.config import PROJECT, TrainingConfig
+from bert_sentiment_analysis.data.imdb_dataset import load_splits
+from bert_sentiment_analysis.data.preprocessor import clean
+from bert_sentiment_analysis.models.batches import predict_logits
+from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from bert_sentiment_analysis.models.trainer import Data, load_data, make_classifier, make_trainer
+from shared.config import to_dict
+from shared.devices import choose_device, choose_precision, keep_freed_memory
+from shared.logging import progress_bar
+from shared.runs import RunFolder
+from shared.timing import Timer
+
+WARM_UP = 2  # steps
+BATCH_SIZES = (1, 8, 32, 128)  # 1 is the pipeline's default
+
+# Name of the row, what it changes of the settings, and its steps a turn: fewer where each takes longer.
+TRAININGS: list[tuple[str, dict[str, Any], int]] = [
+    ("ours", {}, 24),
+    ("Trainer", {"precision": "fp32", "group_by_length": False}, 12),
+    ("Trainer, padded to the limit", {"precision": "fp32", "group_by_length": False, "padding": "max_length"}, 6),
+]
+
+
+def training_speeds(config: TrainingConfig, turns: int) -> list[dict[str, Any]]:
+    """A row a way to train this model on this set: examples a second, and its share of ours, in the Trainer's loop.
+
+    All have the same Trainer, model and texts. "Trainer" is what its users get with the dynamically padding collator:
+    fp32, texts in random order, each batch padded to its longest text.
+    """
+    keep_freed_memory()
+    data = load_data(config)
+    rates: dict[str, list[float]] = {name: [] for name, _, _ in TRAININGS}
+    with progress_bar("training speed", turns * len(TRAININGS)) as update:
+        for turn in range(turns):
+            for name, changes, steps in TRAININGS:
+                changed = replace(config, **changes, epochs=1, evaluations=1, seed=config.seed + turn)
+                rates[name].append(_examples_per_s(changed, data, steps))
+                update(1)
+    ours = rates["ours"]
+    return [
+        {
+            "way": name,
+            "examples_per_s": statistics.median(own),
+            "our_speed_up": statistics.median(mine / other for mine, other in zip(ours, own, strict=True)),
+        }
+        for name, own in rates.items()
+    ]
+
+
+class Clock(TrainerCallback):
+    """Times the steps of a training but the first ones."""
+
+    def __init__(self) -> None:
+        self.timer = Timer()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if state.global_step == WARM_UP:
+            self.timer.__enter__()
+        if state.global_step == state.max_steps:
+            self.timer.__exit__(None, None, None)
+
+
+def _examples_per_s(config: TrainingConfig, data: Data, steps: int) -> float:
+    """Train on so many batches of texts drawn from the whole set; what is timed are whole steps, loading included."""
+    texts = random.Random(config.seed).sample(data.train, (WARM_UP + steps) * config.batch_size)
+    some = replace(data, train=texts, validation=data.validation[:2])
+    device = choose_device(config.device).value
+    classifier = make_classifier(config, data.label_names)
+    precision = choose_precision(config.precision, device, classifier.encoder.config.hidden_size).value
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder.create(f"{folder}/run", PROJECT, to_dict(config))
+        trainer, _ = make_trainer(config, run, classifier, some, device, precision)
+        trainer.add_callback(clock)
+        trainer.train()
+    return clock.timer.rate(steps * config.batch_size)
+
+
+def mixed_texts(n: int, classifier: TextClassifier, seed: int) -> list[str]:
+    """So many held-out texts of 1 to some 250 tokens: film reviews, film sentences, products, tweets and editorials.
+
+    Longer texts than the model's window are left out: the pipeline would cut them, and we read them whole.
+    """
+    draw = random.Random(seed)
+    texts: list[str] = []
+    for name in ("imdb", "rotten_tomatoes", "amazon", "tweets", "nyt"):
+        wanted = n // 2 if name == "imdb" else n // 8
+        test = [clean(example.text) for example in load_splits(name).test]
+        draw.shuffle(test)
+        fitting = (text for text in test if len(classifier.encode([text])[0]) == 1)
+        texts += islice(fitting, wanted)
+    draw.shuffle(texts)
+    return texts
+
+
+def prediction_speeds(classifier: TextClassifier, texts: Sequence[str], turns: int) -> list[dict[str, Any]]:
+    """A row a way to predict these texts with these weights: texts a second, and the share of equal answers with ours.
+
+    The pipeline computes in fp32, as it does by default; so does the first of ours.
+    """
+    keep_freed_memory()
+    ways: dict[str, Callable[[], np.ndarray]] = {
+        f"ours, {precision}": lambda precision=precision: predict_logits(classifier, texts, precision=precision).argmax(
+            1
+        )
+        for precision in ("fp32", "bf16")
+    }
+    pipeline = as_pipeline(classifier)
+    for size in BATCH_SIZES:
+        ways[f"pipeline, batch {size}"] = lambda size=size: np.array(
+            [int(answer["label"]) for answer in pipeline(list(texts), batch_size=size, truncation=True)]
+        )
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    answers: dict[str, np.ndarray] = {}
+    with progress_bar("prediction speed", turns * len(ways)) as update:
+        for _ in range(turns):
+            for name, predict in ways.items():
+                with Timer() as timer:
+                    answers[name] = predict()
+                seconds[name].append(timer.seconds)
+                update(1)
+    ours = next(iter(ways))
+    return [
+        {
+            "way": name,
+            "texts_per_s": len(texts) / statistics.median(own),
+            "our_speed_up": statistics.median(other / mine for mine, other in zip(seconds[ours], own, strict=True)),
+            "same_answers": float((answers[name] == answers[ours]).mean()),
+        }
+        for name, own in seconds.items()
+    ]
+
+
+class PipelineModel(PreTrainedModel):
+    """The same classifier in the shape that transformers' pipeline takes."""
+
+    config_class = PreTrainedConfig
+
+    def __init__(self, classifier: TextClassifier) -> None:
+        n_classes = classifier.settings.n_outputs
+        super().__init__(PreTrainedConfig(id2label={i: str(i) for i in range(n_classes)}, num_labels=n_classes))
+        self.classifier = classifier
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> SequenceClassifierOutput:
+        return SequenceClassifierOutput(logits=self.classifier.window_logits(input_ids, attention_mask))
+
+
+def as_pipeline(classifier: TextClassifier) -> TextClassificationPipeline:
+    return TextClassificationPipeline(
+        model=PipelineModel(classifier).eval(), tokenizer=classifier.tokenizer, device=torch.device(classifier.device)
+    )
