@@ -1,6 +1,6 @@
 """What we measure of this project.
 
-python -m bert_sentiment_analysis.benchmark fine_tune                  how often is it right, and how fast does it learn?
+python -m bert_sentiment_analysis.benchmark fine_tune                  how often is it right? How fast does it learn?
 python -m bert_sentiment_analysis.benchmark fine_tune --dataset imdb   the same on whole film reviews
 python -m bert_sentiment_analysis.benchmark domains                    how near to 20 people's mean, in four domains?
 python -m bert_sentiment_analysis.benchmark predict                    how fast does it answer, beside the pipeline?
@@ -18,19 +18,23 @@ from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
 from shared.config import check
 from shared.errors import run_program
 
-RATINGS_RUN = "english-ratings"
+FILMS, RATINGS_RUN = "rotten_tomatoes", "english-ratings"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuneConfig(BenchmarkConfig):
     """Accuracy on held-out texts, and how fast the training is beside transformers' Trainer."""
 
-    dataset: str = "rotten_tomatoes"
+    dataset: str = FILMS
     """Set to test on: one that the shipped weights know, or any other, on which minilm is then trained."""
     train: bool = False
     """Train the weights anew instead of scoring those that ship."""
     turns: int = 3
     """Turns in which the training speeds are taken."""
+
+    @property
+    def variant(self) -> str:
+        return "" if self.dataset == FILMS else f"_{Path(self.dataset).stem}"
 
     def __post_init__(self) -> None:
         super().__post_init__()

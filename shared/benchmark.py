@@ -32,6 +32,11 @@ class BenchmarkConfig:
     save: bool = False
     """Keep the result in results/NAME.json, from which the README's tables are made."""
 
+    @property
+    def variant(self) -> str:
+        """What follows NAME in that file's name, so that runs on several sets are kept side by side."""
+        return ""
+
     def __post_init__(self) -> None:
         check(self.threads is None or self.threads >= 1, "threads", self.threads, "give at least 1")
 
@@ -112,10 +117,15 @@ def _run(folder: Path, name: str, benchmark: Benchmark, config: BenchmarkConfig,
     result = {"seconds": timer.seconds, "seed": config.seed, "threads": torch.get_num_threads(), **outcome.result}
     print_table(name, outcome.rows or [result])
     if config.save:
-        kept = {"benchmark": name, "command": _portable(command, benchmark, config), **provenance()}
+        kept = {
+            "benchmark": f"{name}{config.variant}",
+            "command": _portable(command, benchmark, config),
+            **provenance(),
+        }
         kept |= {"result": result, "rows": outcome.rows or [outcome.result]}
-        write_json(folder / "results" / f"{name}.json", kept)
-        log.info("kept in %s/results/%s.json", folder.name, name)
+        file = f"{name}{config.variant}.json"
+        write_json(folder / "results" / file, kept)
+        log.info("kept in %s/results/%s", folder.name, file)
     return result
 
 

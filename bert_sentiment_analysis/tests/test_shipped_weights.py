@@ -1,0 +1,119 @@
+"""The recipe of the shipped adapters, run whole over a tiny encoder, and the weights that ship."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from bert_sentiment_analysis import shipped_weights
+from bert_sentiment_analysis.config import DEFAULT_RUN, SHIPPED, TrainingConfig
+from bert_sentiment_analysis.data import imdb_dataset
+from bert_sentiment_analysis.data.imdb_dataset import Splits
+from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_ids, text_ids
+from bert_sentiment_analysis.inference.predictor import Predictor
+from bert_sentiment_analysis.models import trainer
+from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from bert_sentiment_analysis.shipped_weights import FIRST, HELD_OUT, TESTS, publish, train_stage, unseen_tests
+from shared.datasets import Example
+from shared.errors import UserError
+
+
+def part(name: str, side: str, n: int = 16) -> list[Example]:
+    words = {0: ("bad", -2.0), 1: ("good", 2.0)}
+    return [
+        Example(f"the {words[i % 2][0]} film {name} {side} {chr(97 + i)}", label=i % 2, rating=words[i % 2][1])
+        for i in range(n)
+    ]
+
+
+def tiny_splits(name: str, **_) -> Splits:
+    return Splits(name, *(part(name, side) for side in ("train", "validation", "test")))
+
+
+@pytest.fixture
+def recipe(monkeypatch, tiny_encoder):
+    """The recipe's stages over a tiny encoder and tiny sets."""
+    for module in (imdb_dataset, trainer):
+        monkeypatch.setattr(module, "load_splits", tiny_splits)
+        monkeypatch.setattr(module, "load_rated", lambda names: {name: tiny_splits(name) for name in names})
+    small = {"model": str(tiny_encoder("bert")), "lora_rank": 2, "max_length": 16, "overlap": 4, "device": "cpu"}
+    stages = {name: {**stage, "epochs": 1, "evaluations": 1} for name, stage in shipped_weights.STAGES.items()}
+    monkeypatch.setattr(shipped_weights, "ADAPTER", {**shipped_weights.ADAPTER, **small, "precision": "fp32"})
+    monkeypatch.setattr(shipped_weights, "STAGES", stages)
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_a_recipe_leaves_an_adapter_with_card_ids_and_answers(name, recipe, tmp_path):
+    run = train_stage(name, tmp_path / "runs")
+    target = tmp_path / name
+    summary = publish(run, target)
+    assert {weight.dtype.itemsize for weight in load_file(target / "model.safetensors").values()} == {2}
+    assert summary["n_test"].keys() == set(TESTS[name]) and summary["n_excluded"] == 0
+    assert summary["model"] == FIRST and str(tmp_path) not in (target / "config.json").read_text()
+    assert f"--name {name}" in (target / "README.md").read_text()
+    # The ids of both stages' texts.
+    assert load_ids(target) > load_ids(tmp_path / "runs" / FIRST) or load_ids(target) == load_ids(
+        tmp_path / "runs" / FIRST
+    )
+    answers = json.loads((target / HELD_OUT).read_text())
+    given = answers["predicted"] if "predicted" in answers else answers["probabilities"]
+    assert len(given) == 16
+    assert Predictor.load(target).predict(["a good film"])[0].error is None
+
+
+def test_what_has_ended_is_not_trained_again(recipe, tmp_path, monkeypatch):
+    run = train_stage("english-ratings", tmp_path)
+    before = (run.path / "summary.json").read_bytes()
+    monkeypatch.setattr("bert_sentiment_analysis.train.run_training", lambda *_: pytest.fail("trained again"))
+    assert train_stage("english-ratings", tmp_path).path == run.path
+    assert (run.path / "summary.json").read_bytes() == before
+
+
+def test_no_text_is_scored_that_was_trained_on(recipe, tmp_path):
+    test = part("imdb", "test")
+    (tmp_path / TRAIN_IDS).write_text("\n".join(text_ids(example.text for example in test[:5])))
+    tests, n_excluded = unseen_tests(tmp_path, ["imdb"], "classification")
+    assert (tests["imdb"], n_excluded) == (test[5:], 5)
+    (tmp_path / TRAIN_IDS).write_text("\n".join(text_ids(example.text for example in test)))
+    with pytest.raises(UserError, match="nothing left to test on"):
+        unseen_tests(tmp_path, ["imdb"], "classification")
+
+
+shipped = pytest.mark.skipif(not SHIPPED.is_dir(), reason="the weights are not in this checkout")
+
+
+@shipped
+@pytest.mark.network
+@pytest.mark.parametrize("name", TESTS)
+def test_what_ships_is_small_described_and_upon_the_packaged_encoder(name):
+    folder = SHIPPED / name
+    assert (folder / "model.safetensors").stat().st_size <= 4_000_000
+    assert json.loads((folder / "classifier.json").read_text())["base"] == "minilm"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["n_excluded"] == 0 and f"{summary['date']}" in (folder / "README.md").read_text()
+    assert TrainingConfig(**json.loads((folder / "config.json").read_text())).lora_rank == 40
+
+
+@shipped
+@pytest.mark.network
+def test_the_shipped_classifier_answers_well_right_after_installation():
+    predictor = Predictor.load(DEFAULT_RUN, abstain_below=0.0)
+    texts = ["A film to love.", "Dull, long and badly acted.", "not bad at all", "The charger died after two days."]
+    assert [found.label for found in predictor.predict(texts)] == ["positive", "negative", "positive", "negative"]
+    rated = Predictor.load("english-ratings").predict(["I love this!", "I hate this."])
+    assert rated[0].rating > 1.5 and rated[1].rating < -1.5
+
+
+@shipped
+@pytest.mark.network
+@pytest.mark.slow
+def test_the_card_says_what_is_measured():
+    from bert_sentiment_analysis.models.outcome import test_scores
+
+    folder = SHIPPED / DEFAULT_RUN
+    tests, _ = unseen_tests(folder, ["rotten_tomatoes"], "classification")
+    found = test_scores(TextClassifier.load(folder), tests, "fp32")["accuracy"]
+    told = json.loads((folder / "summary.json").read_text())["accuracy"]["rotten_tomatoes"]
+    assert found == pytest.approx(told, abs=0.002)
+    assert Path(folder / "README.md").read_text().count(f"{told:.3f}") >= 1
