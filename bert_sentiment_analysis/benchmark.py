@@ -4,6 +4,8 @@ python -m bert_sentiment_analysis.benchmark fine_tune                  how often
 python -m bert_sentiment_analysis.benchmark fine_tune --dataset imdb   the same on whole film reviews
 python -m bert_sentiment_analysis.benchmark domains                    how near to 20 people's mean, in four domains?
 python -m bert_sentiment_analysis.benchmark predict                    how fast does it answer, beside the pipeline?
+python -m bert_sentiment_analysis.benchmark held_out                   the classifier set by set, and its pictures
+python -m bert_sentiment_analysis.benchmark errors                     what is it confidently wrong about?
 
 `--train true` trains anew what is scored, by the recipe of the shipped weights; that can be interrupted and goes on.
 Without it the shipped weights are scored, without any text that they were trained on.
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT, TrainingConfig, run_path
+from bert_sentiment_analysis.held_out_report import ErrorsConfig, HeldOutConfig, errors, held_out
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
 from shared.config import check
 from shared.errors import run_program
@@ -146,6 +149,8 @@ BENCHMARKS = {
     "fine_tune": Benchmark(FineTuneConfig, fine_tune),
     "domains": Benchmark(DomainsConfig, domains),
     "predict": Benchmark(PredictConfig, predict),
+    "held_out": Benchmark(HeldOutConfig, held_out),
+    "errors": Benchmark(ErrorsConfig, errors),
 }
 
 
