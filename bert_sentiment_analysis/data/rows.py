@@ -78,6 +78,18 @@ def read_rows(
     return rows
 
 
+def column_names(file: str | Path) -> list[str]:
+    """The columns of a table or of JSON objects, in the order they appear; none of a .txt file or a list of strings.
+
+    Raises UserError for a file that cannot be read as a whole.
+    """
+    path = Path(file)
+    bare = path.suffix == ".txt"
+    return (
+        [] if bare else list(dict.fromkeys(name for cells in _parse(path) if isinstance(cells, dict) for name in cells))
+    )
+
+
 def _find_column(path: Path, columns: list[str], asked: str | None, usual: tuple[str, ...], option: str) -> str:
     name = asked or next((name for name in usual if name in columns), None)
     if name in columns:

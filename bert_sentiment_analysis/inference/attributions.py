@@ -90,16 +90,16 @@ def explain(classifier: TextClassifier, text: str, steps: int = STEPS) -> Explan
         for end in (real, empty)
     )
     gradients = IntegratedGradients(lambda embedded: _logits(classifier, embedded, learns=True) @ direction)
-    credits: list[tuple[tuple[int, int], float]] = []
+    by_token: list[tuple[tuple[int, int], float]] = []
     for window, share, target, baseline in zip(windows, shares, real, empty, strict=True):
         part = max(1, PART_TOKENS // len(window.ids))
         found = gradients.attribute(target, baseline, n_steps=steps, internal_batch_size=part)  # (1, T, E)
         values = (share * found.sum(-1)[0]).tolist()
         # The special tokens are the same at both ends and get nothing.
         listed = zip(window.places, values, window.special.tolist(), strict=True)
-        credits += [(place, value) for place, value, special in listed if not special]
+        by_token += [(place, value) for place, value, special in listed if not special]
     n_read = len(text) if len(windows) == n_windows else max(end for _, end in windows[-1].places)
-    return Explanation(text, _join_words(text, credits), start, answer, speaks_for, n_read)
+    return Explanation(text, _join_words(text, by_token), start, answer, speaks_for, n_read)
 
 
 def _windows(classifier: TextClassifier, text: str) -> tuple[list[_Window], int]:
@@ -136,7 +136,7 @@ def _logits(classifier: TextClassifier, embedded: Tensor, learns: bool = False) 
 
 
 def _direction(classifier: TextClassifier, logits: Tensor) -> tuple[Tensor, str | None]:
-    """What the logits (1, C) are multiplied by (C,) to get the number that is explained, and the class it speaks for."""
+    """What to multiply logits (1, C) by, (C,), to get the number that is explained; and the class it speaks for."""
     settings = classifier.settings
     if settings.head == "rating":
         return torch.ones(1, device=logits.device), None
@@ -147,7 +147,7 @@ def _direction(classifier: TextClassifier, logits: Tensor) -> tuple[Tensor, str 
     return direction / settings.temperature, settings.label_names[chosen]
 
 
-def _join_words(text: str, credits: Iterable[tuple[tuple[int, int], float]]) -> list[Span]:
+def _join_words(text: str, by_token: Iterable[tuple[tuple[int, int], float]]) -> list[Span]:
     """Credits of tokens, at their places in the text, to those of words.
 
     A token without a place of its own, such as the space before a word, counts for the word that follows. The bytes of
@@ -155,7 +155,7 @@ def _join_words(text: str, credits: Iterable[tuple[tuple[int, int], float]]) -> 
     """
     words = {place: word.span() for word in _WORD.finditer(text) for place in range(*word.span())}
     sums: dict[tuple[int, int], float] = defaultdict(float)
-    for (start, end), value in credits:
+    for (start, end), value in by_token:
         while start < len(text) - 1 and text[start].isspace():
             start += 1
         sums[words.get(start, (start, max(end, start + 1)))] += value

@@ -116,6 +116,6 @@ def test_handles_and_entities_are_shown_as_the_model_reads_them(tiny_encoder):
 
 
 def test_bytes_and_pieces_in_one_place_become_one_span():
-    credits = [((0, 3), 1.0), ((3, 7), 2.0), ((7, 8), 4.0), ((8, 9), 8.0), ((8, 9), 16.0)]
-    assert attributions._join_words("the film 😀", credits[:2]) == [(0, 3, 1.0), (4, 8, 2.0)]
-    assert attributions._join_words("the film😀", credits)[-1] == (8, 9, 24.0)
+    by_token = [((0, 3), 1.0), ((3, 7), 2.0), ((7, 8), 4.0), ((8, 9), 8.0), ((8, 9), 16.0)]
+    assert attributions._join_words("the film 😀", by_token[:2]) == [(0, 3, 1.0), (4, 8, 2.0)]
+    assert attributions._join_words("the film😀", by_token)[-1] == (8, 9, 24.0)
