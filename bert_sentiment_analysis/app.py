@@ -12,6 +12,7 @@ from shared.phrases import Language, phrase
 
 
 def main() -> None:
+    st.set_page_config(layout="wide")  # two pictures beside each other need the room
     language = choose_language()
     say = partial(words, language)
     st.title(phrase("app.page.bert_sentiment_analysis", language))
@@ -43,9 +44,10 @@ def choose_model(folders: list[Path], say: Say) -> Model | None:
     model = load_or_say(folder)
     if model is not None:
         classifier = model.predictor.classifier
-        count = f"{sum(weight.numel() for weight in classifier.parameters()) / 1e6:.1f}"
+        count = sum(weight.numel() for weight in classifier.parameters())
         kind = say("kind.rating" if model.rates else "kind.classification", n=len(model.classes))
-        st.sidebar.caption(say("model_facts", kind=kind, params=count, tokens=classifier.settings.max_length))
+        sizes = {"millions": f"{count / 1e6:.1f}", "wan": f"{count / 1e4:,.0f}"}  # Chinese counts in ten thousands
+        st.sidebar.caption(say("model_facts", kind=kind, tokens=classifier.settings.max_length, **sizes))
         if (card := folder / "README.md").is_file():
             with st.sidebar.expander(say("card")):
                 st.markdown(card.read_text(encoding="utf-8"))

@@ -58,7 +58,7 @@ def find_models() -> list[Path]:
 
 
 def model_name(folder: Path, say: Say) -> str:
-    return say("shipped", name=folder.name) if folder.parent == SHIPPED else str(folder)
+    return say("shipped", name=folder.name) if folder.parent == SHIPPED else say("own", name=folder.name)
 
 
 def load(folder: Path) -> Model:

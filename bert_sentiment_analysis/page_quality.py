@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from bert_sentiment_analysis.config import PROJECT
@@ -23,6 +24,7 @@ from shared.phrases import has_phrase, phrase
 
 RESULTS = Path(__file__).with_name("results")
 HELD_OUT = "held_out.json"
+HEIGHT, MARGIN = 400, {"t": 70, "b": 10, "l": 60, "r": 10}
 DOMAINS = ("tweets", "movie_snippets", "amazon", "nyt")
 # Hutto and Gilbert 2014, VADER, table 4: Pearson's r with the mean of 20 human ratings. Their lexicon, the best other
 # one (Hu-Liu04), and a single human rater.
@@ -56,29 +58,31 @@ def measured(page: Page, labels: np.ndarray, probabilities: np.ndarray, key: str
     certainty = calibration(labels, probabilities)
     answered = ~abstains(probabilities, page.model.predictor.abstain_below)
     right = probabilities.argmax(1) == labels
-    numbers = [
-        (say("accuracy"), f"{metrics.accuracy:.1%}"),
-        (say("answered"), f"{answered.mean():.1%}"),
-        (say("accuracy_answered"), f"{right[answered].mean():.1%}" if answered.any() else "–"),
-        ("ECE", f"{certainty.ece:.3f}"),
-        ("AUC", "–" if metrics.auc is None else f"{metrics.auc:.3f}"),
-    ]
-    for place, (name, value) in zip(st.columns(len(numbers)), numbers, strict=True):
-        place.metric(name, value)
-    left, right_side = st.columns(2, gap="large")
-    with left:
-        st.markdown(say("confusion"))
-        st.plotly_chart(confusion_map(metrics.confusion, page.model.classes, language), key=f"{key}-confusion")
-        st.markdown(say("risk_coverage"))
-        curves = {say("this_model"): risk_coverage(labels, probabilities)}
-        st.plotly_chart(risk_coverage_curves(curves, language), key=f"{key}-coverage")
-    with right_side:
-        st.markdown(say("reliability"))
-        st.plotly_chart(reliability_diagram({say("this_model"): certainty}, language), key=f"{key}-reliability")
-        if metrics.roc:
-            st.markdown(say("roc"))
-            named = {class_name(curve.name, language): curve for curve in metrics.roc}
-            st.plotly_chart(roc_curves(named, language), key=f"{key}-roc")
+    numbers = {
+        say("accuracy"): f"{metrics.accuracy:.1%}",
+        say("answered"): f"{answered.mean():.1%}",
+        say("accuracy_answered"): f"{right[answered].mean():.1%}" if answered.any() else "–",
+        "ECE": f"{certainty.ece:.3f}",
+        "AUC": "–" if metrics.auc is None else f"{metrics.auc:.3f}",
+    }
+    with st.container(horizontal=True, gap="large"):
+        for name, value in numbers.items():
+            st.metric(name, value, width="content")
+    this = say("this_model")
+    certain = reliability_diagram({this: certainty}, language)
+    silent = risk_coverage_curves({this: risk_coverage(labels, probabilities)}, language)
+    mistakes = confusion_map(metrics.confusion, page.model.classes, language)
+    ranks = roc_curves({class_name(curve.name, language): curve for curve in metrics.roc}, language)
+    for pair in ({"reliability": certain, "risk_coverage": silent}, {"confusion": mistakes, "roc": ranks}):
+        for place, (name, figure) in zip(st.columns(2, gap="large"), pair.items(), strict=True):
+            with place:
+                st.markdown(say(name))
+                chart(figure.update_layout(height=HEIGHT, margin=MARGIN), f"{key}-{name}")
+
+
+def chart(figure: go.Figure, key: str) -> None:
+    """Draw it without Plotly's row of buttons, which would lie over the titles."""
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False})
 
 
 def _domains(page: Page) -> None:
@@ -96,16 +100,15 @@ def _domains(page: Page) -> None:
             scores = {
                 row["trained_on"]: {d: row[d] for d in DOMAINS if d in row} for row in rows if "trained_on" in row
             }
-            st.plotly_chart(domain_map(scores, language), key="domains")
+            chart(domain_map(scores, language), "domains")
     with right:
         st.markdown(say("domains_published"))
-        st.table(
-            [
-                {say("method"): say("one_human") if name == "human" else name}
-                | {domain_name(d, language): f"{r:.3f}" for d, r in zip(DOMAINS, values, strict=True)}
-                for name, values in PUBLISHED.items()
-            ]
-        )
+        table = [
+            {phrase("sentiment.tested_on", language): domain_name(domain, language)}
+            | {say("one_human") if who == "human" else who: f"{r[i]:.3f}" for who, r in PUBLISHED.items()}
+            for i, domain in enumerate(DOMAINS)
+        ]
+        st.table(table)
         st.caption(say("published_source"))
 
 

@@ -22,7 +22,9 @@ from bert_sentiment_analysis.page_models import (
 
 EXAMPLES = ("film", "product", "tweet", "mixed", "negation")
 LONGEST = 20_000  # characters; a file takes more
-FULL_SHADE = 0.6  # opacity of the strongest word: its letters can still be read
+# Of the words' grounds, between a page's black and white letters in lightness: both can be read on them.
+FOR, AGAINST = "#3d9be9", "#f0803c"
+FULL_SHADE = 0.7  # opacity of the strongest word
 
 _TEXT = (
     "font-size: 1.15rem; line-height: 1.9; white-space: pre-wrap; overflow-wrap: anywhere; "
@@ -43,7 +45,7 @@ def show(page: Page, folders: list[Path]) -> None:
     if not clean(text):
         st.info(say("empty"))
         return
-    left, right = st.columns([1, 1.5], gap="large")
+    left, right = st.columns([1, 1.3], gap="large")
     with left:
         _show_answer(page, answer(page.model, text))
     with right:
@@ -85,9 +87,11 @@ def _show_words(page: Page, text: str) -> None:
     st.html(_legend(*sides))
     if found.n_read < len(found.text):
         st.info(say("words_cut", read=f"{found.n_read:,}", total=f"{len(found.text):,}"))
-    unit = "words_mean_rating" if page.model.rates else "words_mean"
-    numbers = {"start": f"{found.start:+.2f}", "answer": f"{found.answer:+.2f}", "error": f"{found.error:.3f}"}
-    st.caption(say(unit, **numbers))
+    st.caption(say("words_mean"))
+    with st.expander(say("words_how")):
+        unit = say("rating") if page.model.rates else say("log_odds")
+        numbers = {"start": f"{found.start:+.2f}", "answer": f"{found.answer:+.2f}", "error": f"{found.error:.3f}"}
+        st.markdown(say("words_sum", unit=unit, **numbers))
 
 
 def phrase_of(page: Page, name: str) -> str:
@@ -116,8 +120,9 @@ def _side_by_side(page: Page, text: str, folders: list[Path]) -> None:
                 say("rating"): None if found.rating is None else f"{found.rating:+.2f}",
             }
         )
-    if rows:
-        st.table([{name: "–" if value is None else value for name, value in row.items()} for row in rows])
+    filled = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
+    if filled:
+        st.table([{name: "–" if row[name] is None else row[name] for name in filled} for row in rows])
 
 
 def coloured(found: Explanation) -> str:
@@ -129,7 +134,7 @@ def coloured(found: Explanation) -> str:
     parts, done = [], 0
     for span in found.spans:
         shade = round(FULL_SHADE * abs(span.value) / most * 100)
-        ground = f"color-mix(in srgb, {BLUE if span.value > 0 else ORANGE} {shade}%, transparent)"
+        ground = f"color-mix(in srgb, {FOR if span.value > 0 else AGAINST} {shade}%, transparent)"
         parts.append(escape(found.text[done : span.start]))
         word = escape(found.text[span.start : span.end])
         parts.append(f'<span title="{span.value:+.3f}" style="background: {ground}; {_WORD}">{word}</span>')
@@ -139,7 +144,7 @@ def coloured(found: Explanation) -> str:
 
 
 def _legend(left: str, right: str) -> str:
-    ends = (f"color-mix(in srgb, {colour} {FULL_SHADE:.0%}, transparent)" for colour in (ORANGE, BLUE))
+    ends = (f"color-mix(in srgb, {colour} {FULL_SHADE:.0%}, transparent)" for colour in (AGAINST, FOR))
     ramp = "linear-gradient(to right, {}, transparent, {})".format(*ends)
     return (
         '<div style="display: flex; align-items: center; gap: 10px; font-size: 0.9rem">'
@@ -157,7 +162,7 @@ def _headline(word: str, colour: str) -> str:
 
 
 def _bar(name: str, share: float, colour: str) -> str:
-    row = "display: grid; grid-template-columns: 6rem 1fr 3.6rem; align-items: center; gap: 8px; margin: 5px 0"
+    row = "display: grid; grid-template-columns: 4.6rem 1fr 3.4rem; align-items: center; gap: 8px; margin: 5px 0"
     return (
         f'<div style="{row}"><span style="overflow-wrap: anywhere">{escape(name)}</span>'
         f'<span style="{_TRACK}; background: rgba(128,128,128,0.2)">'

@@ -15,7 +15,7 @@ from bert_sentiment_analysis.evaluation.picture_data import class_name
 from bert_sentiment_analysis.evaluation.visualization import confusion_map
 from bert_sentiment_analysis.inference.predictor import Prediction
 from bert_sentiment_analysis.page_models import GREY, SHADES, Page
-from bert_sentiment_analysis.page_quality import measured
+from bert_sentiment_analysis.page_quality import chart, measured
 from shared.datasets import LOCAL_FORMATS, TEXT_COLUMNS
 from shared.errors import UserError
 from shared.phrases import has_phrase
@@ -109,21 +109,23 @@ def _answer(page: Page, texts: Sequence[str]) -> list[Prediction]:
 def _show_answers(page: Page, rows: Rows, texts: Sequence[str], answers: Sequence[Prediction]) -> None:
     say = page.say
     st.subheader(say("distribution"))
-    st.plotly_chart(distribution(page, answers), key="distribution")
+    chart(distribution(page, answers), "distribution")
     st.subheader(say("results"))
-    number = "rating" if page.model.rates else "probability"
+    number, times, shape = ("rating", 1, "%+.2f") if page.model.rates else ("probability", 100, "%.1f%%")
     table = [
         {
             say("row"): row,
             say("text_cell"): text,
             say("label"): _word(page, found),
-            say(number): getattr(found, number),
+            say(number): times * getattr(found, number),
         }
         for row, text, found in zip(rows.numbers, texts, answers, strict=False)
     ]
-    shape = "%+.2f" if page.model.rates else "percent"
-    narrow = {say("row"): st.column_config.NumberColumn(width=60), say("label"): st.column_config.TextColumn(width=110)}
-    config = {**narrow, say(number): st.column_config.NumberColumn(format=shape, width=110)}
+    config = {
+        say("row"): st.column_config.NumberColumn(width=60),
+        say("text_cell"): st.column_config.TextColumn(width="large"),
+        say(number): st.column_config.NumberColumn(format=shape),
+    }
     st.dataframe(table, hide_index=True, column_config=config, key="results")
     name = f"{page.model.folder.name}.csv"
     st.download_button(say("download"), as_csv(rows.numbers, texts, answers), name, "text/csv", key="download")
@@ -175,12 +177,17 @@ def distribution(page: Page, answers: Sequence[Prediction]) -> go.Figure:
     return figure.update_layout(
         barmode="stack",
         bargap=0.06,
-        xaxis={"title": axis, "range": [low, high], "tickformat": "+.0f" if page.model.rates else ".0%"},
+        xaxis={
+            "title": axis,
+            "tickformat": "+.0f" if page.model.rates else ".0%",
+            "range": [low, high],
+            "dtick": (high - low) / 4,
+        },
         yaxis_title=say("texts"),
         legend={"orientation": "h", "y": 1.15},
         showlegend=True,
         height=320,
-        margin={"t": 30, "b": 10, "l": 10, "r": 10},
+        margin={"t": 30, "b": 10, "l": 10, "r": 30},
     )
 
 
@@ -201,6 +208,6 @@ def _show_scores(page: Page, labels: Sequence[int | None], answers: Sequence[Pre
         confusion = np.zeros((len(classes), len(classes)), dtype=int)
         np.add.at(confusion, (true, predicted), 1)
         st.metric(say("sign_accuracy", n=f"{len(true):,}"), f"{(true == predicted).mean():.1%}")
-        st.plotly_chart(confusion_map(confusion, classes, page.language), key="scores-confusion")
+        chart(confusion_map(confusion, classes, page.language), "scores-confusion")
         return
     measured(page, true, np.array([list(found.probabilities.values()) for _, found in pairs]), "scores")
