@@ -44,10 +44,9 @@ def choose_model(folders: list[Path], say: Say) -> Model | None:
     model = load_or_say(folder)
     if model is not None:
         classifier = model.predictor.classifier
-        count = sum(weight.numel() for weight in classifier.parameters())
+        count = f"{sum(weight.numel() for weight in classifier.parameters()):,}"
         kind = say("kind.rating" if model.rates else "kind.classification", n=len(model.classes))
-        sizes = {"millions": f"{count / 1e6:.1f}", "wan": f"{count / 1e4:,.0f}"}  # Chinese counts in ten thousands
-        st.sidebar.caption(say("model_facts", kind=kind, tokens=classifier.settings.max_length, **sizes))
+        st.sidebar.caption(say("model_facts", kind=kind, params=count, tokens=classifier.settings.max_length))
         if (card := folder / "README.md").is_file():
             with st.sidebar.expander(say("card")):
                 st.markdown(card.read_text(encoding="utf-8"))

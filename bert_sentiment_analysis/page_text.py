@@ -20,7 +20,14 @@ from bert_sentiment_analysis.page_models import (
     model_name,
 )
 
-EXAMPLES = ("film", "product", "tweet", "mixed", "negation")
+# English in both languages of the page, as the models that ship read no other.
+EXAMPLES = {
+    "film": "A warm, funny film with wonderful actors; I left the cinema smiling.",
+    "product": "The battery died after two weeks and nobody answers my emails. A waste of money.",
+    "tweet": "@anna omg the new album is AMAZING!!! 😍 can't stop listening https://example.org",
+    "mixed": "Beautiful pictures, but the story goes nowhere and the ending left me cold.",
+    "negation": "Not bad at all.",
+}
 LONGEST = 20_000  # characters; a file takes more
 # Of the words' grounds, between a page's black and white letters in lightness: both can be read on them.
 FOR, AGAINST = "#3d9be9", "#f0803c"
@@ -36,11 +43,11 @@ _TRACK = "height: 14px; border-radius: 7px"
 
 def show(page: Page, folders: list[Path]) -> None:
     say = page.say
-    st.session_state.setdefault("text", say("example.film"))
+    st.session_state.setdefault("text", EXAMPLES["film"])
     st.caption(say("examples"))
     with st.container(horizontal=True):
-        for name in EXAMPLES:
-            st.button(say(f"example_name.{name}"), key=f"example-{name}", on_click=_put, args=(say(f"example.{name}"),))
+        for name, example in EXAMPLES.items():
+            st.button(say(f"example_name.{name}"), key=f"example-{name}", on_click=_put, args=(example,))
     text = st.text_area(say("text"), key="text", height=110, max_chars=LONGEST)
     if not clean(text):
         st.info(say("empty"))
