@@ -63,7 +63,7 @@ def read_rows(
     if not path.is_file():
         raise UserError(f"{path}: no such file: give a {', '.join(LOCAL_FORMATS)} file")
     parsed = list(_parse(path))
-    columns = list(dict.fromkeys(name for cells in parsed if isinstance(cells, dict) for name in cells))
+    columns = _columns(parsed)
     if not parsed:
         raise UserError(f"{path}: holds no rows: give a file with some")
     if columns:
@@ -76,6 +76,19 @@ def read_rows(
     if not rows.examples:
         raise UserError(f"{path}: no usable row: {rows.describe_skipped()}: mend the file")
     return rows
+
+
+def column_names(file: str | Path) -> list[str]:
+    """The columns of a table or of JSON objects, in their order; none of a .txt file. Bare strings are "text".
+
+    Raises UserError for a file that cannot be read as a whole.
+    """
+    path = Path(file)
+    return [] if path.suffix == ".txt" else _columns(_parse(path))
+
+
+def _columns(parsed: Iterable[Cells | str]) -> list[str]:
+    return list(dict.fromkeys(name for cells in parsed if isinstance(cells, dict) for name in cells))
 
 
 def _find_column(path: Path, columns: list[str], asked: str | None, usual: tuple[str, ...], option: str) -> str:

@@ -167,6 +167,10 @@ class TextClassifier(nn.Module):
     def window_logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token ids (W, T) and what is no padding (W, T) to the logits of each window (W, C), in fp32."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (W, T, D)
+        return self.pooled_logits(hidden, attention_mask)
+
+    def pooled_logits(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the encoder made of each token (W, T, D) to the logits of each window (W, C), in fp32."""
         if self.settings.pooling == "mean":
             mask = attention_mask[..., None].to(hidden.dtype)  # (W, T, 1)
             pooled = (hidden * mask).sum(1) / mask.sum(1)  # (W, D)

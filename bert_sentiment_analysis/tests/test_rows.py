@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bert_sentiment_analysis.data.rows import Rows, check_texts, read_rows
+from bert_sentiment_analysis.data.rows import Rows, check_texts, column_names, read_rows
 from shared.datasets import Example, load_examples
 from shared.errors import UserError
 
@@ -166,3 +166,10 @@ def test_a_file_that_is_no_list_or_is_not_there_is_one_line(write):
 def test_named_columns_win_over_the_usual_ones(write):
     file = write("a.csv", "text,label,body,stars\nx,0,good,1\n")
     assert read_rows(file, "body", "stars").examples == [Example("good", label=1)]
+
+
+def test_the_columns_of_a_file_are_named_in_order(write):
+    assert column_names(write("a.csv", "id,review\n1,good\n")) == ["id", "review"]
+    assert column_names(write("a.jsonl", '{"b": "x"}\n{"a": 1, "b": "y"}\n')) == ["b", "a"]
+    assert column_names(write("a.json", '["good"]')) == ["text"]
+    assert column_names(write("a.txt", "good\n")) == []

@@ -1,0 +1,56 @@
+"""The demo page: type a text and see what the model thinks and which words made it; or give it a file of texts."""
+
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from bert_sentiment_analysis import page_quality, page_text, page_texts
+from bert_sentiment_analysis.page_models import TRAINING, Model, Page, Say, find_models, load_or_say, model_name
+from shared.page import choose_language
+from shared.phrases import Language, phrase
+
+
+def main() -> None:
+    st.set_page_config(layout="wide")  # two pictures beside each other need the room
+    language = choose_language()
+    say = partial(words, language)
+    st.title(phrase("app.page.bert_sentiment_analysis", language))
+    folders = find_models()
+    if not folders:
+        st.warning(say("no_models"))
+        st.code(TRAINING, language="bash", wrap_lines=True)
+        st.stop()
+    model = choose_model(folders, say)
+    if model is None:
+        st.stop()
+    page = Page(model, language, say)
+    one, many, quality = st.tabs([say("tab.one"), say("tab.many"), say("tab.quality")])
+    with one:
+        page_text.show(page, folders)
+    with many:
+        page_texts.show(page)
+    with quality:
+        page_quality.show(page)
+
+
+def words(language: Language, key: str, **values: object) -> str:
+    return phrase(f"sentiment.page.{key}", language, **values)
+
+
+def choose_model(folders: list[Path], say: Say) -> Model | None:
+    """The model of the visitor's choice, described in the sidebar; None where its files are damaged."""
+    folder = st.sidebar.selectbox(say("model"), folders, format_func=partial(model_name, say=say), key="model")
+    model = load_or_say(folder)
+    if model is not None:
+        classifier = model.predictor.classifier
+        count = f"{sum(weight.numel() for weight in classifier.parameters()):,}"
+        kind = say("kind.rating" if model.rates else "kind.classification", n=len(model.classes))
+        st.sidebar.caption(say("model_facts", kind=kind, params=count, tokens=classifier.settings.max_length))
+        if (card := folder / "README.md").is_file():
+            with st.sidebar.expander(say("card")):
+                st.markdown(card.read_text(encoding="utf-8"))
+    return model
+
+
+main()

@@ -1,0 +1,101 @@
+"""The models that the demo page offers, shipped with the project or trained here, and what they think of texts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from bert_sentiment_analysis.config import PROJECT
+from bert_sentiment_analysis.evaluation.picture_data import BLUE, ORANGE
+from bert_sentiment_analysis.inference.attributions import Explanation, explain
+from bert_sentiment_analysis.inference.predictor import Prediction, Predictor
+from bert_sentiment_analysis.models.bert_classifier import SETTINGS
+from shared.errors import UserError
+from shared.phrases import Language
+
+SHIPPED = Path(__file__).with_name("weights")
+DEFAULT = "english-sentiment"
+TRAINING = "python -m bert_sentiment_analysis.train --model minilm --dataset rotten_tomatoes --lora_rank 8"
+SHADES = {"negative": ORANGE, "positive": BLUE}  # the other classes, and no answer, are grey
+GREY = "#8a8f98"
+
+Say = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model in memory. `version` changes with its files."""
+
+    folder: Path
+    predictor: Predictor
+    version: tuple
+
+    @property
+    def rates(self) -> bool:
+        return self.predictor.classifier.settings.head == "rating"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.predictor.classifier.settings.label_names
+
+
+@dataclass(frozen=True)
+class Page:
+    """The model of the visitor's choice, the language, and the words in it."""
+
+    model: Model
+    language: Language
+    say: Say
+
+
+def find_models() -> list[Path]:
+    """Folders of trained classifiers: those that ship (the default first), then the newest below the current folder."""
+    shipped = sorted(file.parent for file in SHIPPED.glob(f"*/{SETTINGS}"))
+    shipped.sort(key=lambda folder: folder.name != DEFAULT)
+    own = sorted(Path("runs", PROJECT).glob(f"*/{SETTINGS}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    return shipped + [file.parent for file in own]
+
+
+def model_name(folder: Path, say: Say) -> str:
+    return say("shipped", name=folder.name) if folder.parent == SHIPPED else say("own", name=folder.name)
+
+
+def load(folder: Path) -> Model:
+    """A model, kept in memory until its files change. Raises UserError where they are missing or damaged."""
+    changed = sorted((file.name, file.stat().st_mtime_ns) for file in folder.glob("*.*"))
+    version = (str(folder.resolve()), *changed)
+    return Model(folder, _load(str(folder), version), version)
+
+
+def load_or_say(folder: Path) -> Model | None:
+    """As `load`; a fault is shown on the page."""
+    try:
+        return load(folder)
+    except UserError as error:
+        st.error(str(error))
+        return None
+
+
+def answer(model: Model, text: str) -> Prediction:
+    return _answer(model.predictor, model.version, text)
+
+
+def explanation(model: Model, text: str) -> Explanation:
+    return _explain(model.predictor, model.version, text)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _load(folder: str, version: tuple) -> Predictor:
+    return Predictor.load(folder)
+
+
+# Streamlit leaves arguments that begin with an underscore out of a cache's key; `version` stands for them.
+@st.cache_data(max_entries=500, show_spinner=False)
+def _answer(_predictor: Predictor, version: tuple, text: str) -> Prediction:
+    return _predictor.predict([text])[0]
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _explain(_predictor: Predictor, version: tuple, text: str) -> Explanation:
+    return explain(_predictor.classifier, text)

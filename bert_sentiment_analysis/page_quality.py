@@ -1,0 +1,171 @@
+"""The demo page's third part: how good the model is on texts it never saw, and how far it carries to other domains."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from bert_sentiment_analysis.config import PROJECT
+from bert_sentiment_analysis.evaluation.calibration import abstains, calibration, risk_coverage
+from bert_sentiment_analysis.evaluation.metrics import classification_metrics
+from bert_sentiment_analysis.evaluation.picture_data import class_name, domain_name
+from bert_sentiment_analysis.evaluation.visualization import (
+    confusion_map,
+    domain_map,
+    reliability_diagram,
+    risk_coverage_curves,
+    roc_curves,
+)
+from bert_sentiment_analysis.page_models import Page, model_name
+from shared.phrases import has_phrase, phrase
+
+RESULTS = Path(__file__).with_name("results")
+HELD_OUT = "held_out.json"
+HEIGHT, MARGIN = 400, {"t": 70, "b": 10, "l": 60, "r": 10}
+DOMAINS = ("tweets", "movie_snippets", "amazon", "nyt")
+# Hutto and Gilbert 2014, VADER, table 4: Pearson's r with the mean of 20 human ratings. Their lexicon, the best other
+# one (Hu-Liu04), and a single human rater.
+PUBLISHED = {
+    "VADER": (0.881, 0.451, 0.565, 0.492),
+    "Hu-Liu04": (0.756, 0.416, 0.571, 0.487),
+    "human": (0.888, 0.899, 0.911, 0.745),
+}
+
+
+def show(page: Page) -> None:
+    say = page.say
+    st.subheader(say("held_out"))
+    found = read_held_out(page.model.folder / HELD_OUT, len(page.model.classes))
+    if page.model.rates:
+        st.info(say("rates_only"))
+    elif found is None:
+        st.info(say("no_held_out", file=HELD_OUT))
+    else:
+        st.markdown(say("held_out_lead", name=model_name(page.model.folder, say), n=f"{len(found[0]):,}"))
+        measured(page, *found, "held-out")
+    _domains(page)
+    for name in ("compare", "fine_tune"):
+        _results_table(page, name)
+
+
+def measured(page: Page, labels: np.ndarray, probabilities: np.ndarray, key: str) -> None:
+    """Pictures and numbers of labels (N,) against probabilities (N, C). `key` tells the charts of two places apart."""
+    say, language = page.say, page.language
+    metrics = classification_metrics(labels, probabilities, page.model.classes)
+    certainty = calibration(labels, probabilities)
+    answered = ~abstains(probabilities, page.model.predictor.abstain_below)
+    right = probabilities.argmax(1) == labels
+    numbers = {
+        say("accuracy"): f"{metrics.accuracy:.1%}",
+        say("answered"): f"{answered.mean():.1%}",
+        say("accuracy_answered"): f"{right[answered].mean():.1%}" if answered.any() else "–",
+        "ECE": f"{certainty.ece:.3f}",
+        "AUC": "–" if metrics.auc is None else f"{metrics.auc:.3f}",
+    }
+    with st.container(horizontal=True, gap="large"):
+        for name, value in numbers.items():
+            st.metric(name, value, width="content")
+    this = say("this_model")
+    certain = reliability_diagram({this: certainty}, language)
+    silent = risk_coverage_curves({this: risk_coverage(labels, probabilities)}, language)
+    mistakes = confusion_map(metrics.confusion, page.model.classes, language)
+    ranks = roc_curves({class_name(curve.name, language): curve for curve in metrics.roc}, language)
+    for pair in ({"reliability": certain, "risk_coverage": silent}, {"confusion": mistakes, "roc": ranks}):
+        for place, (name, figure) in zip(st.columns(2, gap="large"), pair.items(), strict=True):
+            with place:
+                st.markdown(say(name))
+                chart(figure.update_layout(height=HEIGHT, margin=MARGIN), f"{key}-{name}")
+
+
+def chart(figure: go.Figure, key: str) -> None:
+    """Draw it without Plotly's row of buttons, which would lie over the titles."""
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False})
+
+
+def _domains(page: Page) -> None:
+    """Trained on one domain, tested on another; beside it what others published for the same texts."""
+    say, language = page.say, page.language
+    st.subheader(say("domains"))
+    st.markdown(say("domains_lead"))
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown(say("domains_measured"))
+        rows = read_rows_of(RESULTS / "domain_matrix.json")
+        if rows is None:
+            _no_file("domain_matrix", page)
+        else:
+            scores = {
+                row["trained_on"]: {d: row[d] for d in DOMAINS if d in row} for row in rows if "trained_on" in row
+            }
+            chart(domain_map(scores, language), "domains")
+    with right:
+        st.markdown(say("domains_published"))
+        table = [
+            {phrase("sentiment.tested_on", language): domain_name(domain, language)}
+            | {say("one_human") if who == "human" else who: f"{r[i]:.3f}" for who, r in PUBLISHED.items()}
+            for i, domain in enumerate(DOMAINS)
+        ]
+        st.table(table)
+        st.caption(say("published_source"))
+
+
+def _results_table(page: Page, name: str) -> None:
+    say = page.say
+    st.subheader(say(f"table.{name}"))
+    rows = read_rows_of(RESULTS / f"{name}.json")
+    if rows is None:
+        _no_file(name, page)
+        return
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    st.dataframe(
+        [{_heading(column, page): _cell(row.get(column), page) for column in columns} for row in rows],
+        hide_index=True,
+        key=f"table-{name}",
+    )
+
+
+def _no_file(name: str, page: Page) -> None:
+    st.info(page.say("no_results"))
+    st.code(f"python -m {PROJECT}.benchmark {name} --save", language="bash", wrap_lines=True)
+
+
+def _heading(column: str, page: Page) -> str:
+    return phrase(f"column.{column}", page.language) if has_phrase(f"column.{column}") else column
+
+
+def _cell(value: Any, page: Page) -> str:
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{domain_name(key, page.language)} {_cell(each, page)}" for key, each in value.items())
+    return "–" if value is None else domain_name(str(value), page.language)
+
+
+def read_held_out(file: Path, n_classes: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels (N,) and probabilities (N, C), made to sum to 1 again after rounding; None without a whole file."""
+    found = _read_json(file)
+    try:
+        labels = np.array(found["labels"], dtype=int)
+        probabilities = np.array(found["probabilities"], dtype=float)
+    except (TypeError, KeyError, ValueError):
+        return None
+    if not len(labels) or probabilities.shape != (len(labels), n_classes):
+        return None
+    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def read_rows_of(file: Path) -> list[dict[str, Any]] | None:
+    """The rows of a benchmark's result; None without a whole file."""
+    found = _read_json(file)
+    rows = found.get("rows") if isinstance(found, dict) else None
+    return rows if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows) else None
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
