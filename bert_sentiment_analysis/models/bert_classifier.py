@@ -168,8 +168,7 @@ class TextClassifier(nn.Module):
         """Token ids (W, T) and what is no padding (W, T) to the logits of each window (W, C), in fp32."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (W, T, D)
         if self.settings.pooling == "mean":
-            mask = attention_mask[..., None].to(hidden.dtype)  # (W, T, 1)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)  # (W, D)
+            pooled = mean_of_tokens(hidden, attention_mask)  # (W, D)
         else:
             pooled = hidden[:, 0]  # (W, D)
         return self.output(self.dropout(pooled)).float()
@@ -294,6 +293,12 @@ def _usual_pooling(folder: Path) -> Pooling:
     if (folder / SETTINGS).is_file():
         return load_settings(folder).pooling
     return "mean" if (folder / "1_Pooling").is_dir() else "first"
+
+
+def mean_of_tokens(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Vectors of tokens (W, T, D) to one a window (W, D): their mean, but for padding, where the mask (W, T) is 0."""
+    mask = attention_mask[..., None].to(hidden.dtype)  # (W, T, 1)
+    return (hidden * mask).sum(1) / mask.sum(1)
 
 
 def average_windows(logits: Tensor, lengths: Tensor, text_index: Tensor) -> Tensor:

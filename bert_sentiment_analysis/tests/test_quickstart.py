@@ -10,6 +10,8 @@ from bert_sentiment_analysis.inference.predictor import Predictor
 from shared.phrases import LANGUAGES
 from shared.report import read_section, write_report
 
+pytestmark = pytest.mark.network  # the encoder and the set come from the package index
+
 KINDS = ["numbers", "text", "figure", "table", "text", "figure", "table", "text", "figure", "figure", "text"]
 KINDS += ["table", "text", "table", "text"]
 HAN = re.compile(r"[\u4e00-\u9fff]")
