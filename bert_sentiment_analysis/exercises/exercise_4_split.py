@@ -11,7 +11,7 @@ CHECKED_BY = [
 
 
 def side_of(text: str) -> Side:
-    """ "train" for 80 % of all texts, "validation" for the next 10 %, "test" for the last, always the same for a text.
+    """Where a text belongs: "train" for 80 % of all texts, "validation" for 10 %, "test" for 10 %. Always the same.
 
     Drawn at random, a sentence that two data sets share would train in one and test in the other. So:
 
