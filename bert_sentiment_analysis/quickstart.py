@@ -114,7 +114,7 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
             (both("sentiment.number.counting"), _percent(counted_right.mean())),
             (both("sentiment.number.n_test"), len(test)),
             (both("sentiment.number.seconds"), f"{summary['seconds']:.0f}"),
-            (both("sentiment.number.texts_per_s"), answering.rate(len(test))),
+            (both("sentiment.number.texts_per_s"), f"{answering.rate(len(test)):,.0f}"),
         ]
     )
     section.text(both("sentiment.explain.task"))
