@@ -36,6 +36,7 @@ class Example:
 def load_examples(name: str, split: str = "train") -> list[Example]:
     """The examples of a packaged set, of a local .csv/.tsv/.jsonl/.json/.txt file, or of a hub set.
 
+    A hub set with several configurations is named with the one wanted: `tweet_eval:sentiment`.
     `split` is asked of hub sets only: the packaged ones have one part, and projects split it by their own rule.
     Raises UserError for an unknown name, an unreadable file, a file without a text column, and no hub in reach.
     """
@@ -177,7 +178,8 @@ def _to_examples(name: str, rows: list[dict]) -> Iterator[Example]:
 
 def _from_hub(name: str, split: str) -> Iterator[Example]:
     packaged = ", ".join(PACKAGED)
-    refuse_malformed(name, packaged)
+    repository, _, configuration = name.partition(":")
+    refuse_malformed(repository, packaged)
     try:
         import datasets
     except ImportError as error:
@@ -188,7 +190,7 @@ def _from_hub(name: str, split: str) -> Iterator[Example]:
     reachable = hub_is_reachable()
     with nullcontext() if reachable else hub_offline():
         try:
-            rows = list(datasets.load_dataset(name, split=split))
+            rows = list(datasets.load_dataset(repository, configuration or None, split=split))
         except (OSError, ValueError) as error:
             if not reachable:
                 raise out_of_reach(name, packaged) from error

@@ -94,8 +94,8 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray, n_bins: int = 15)
     whole = probabilities / probabilities.sum(axis=1, keepdims=True)  # scikit-learn takes no half-precision sums
     return Calibration(
         n=len(labels),
-        ece=_expected_error(bins),
-        adaptive_ece=_expected_error(adaptive_bins),
+        ece=expected_error(bins),
+        adaptive_ece=expected_error(adaptive_bins),
         brier=float(brier_score_loss(labels, whole, labels=classes)),
         nll=float(log_loss(labels, whole, labels=classes)),
         bins=bins,
@@ -195,7 +195,8 @@ def _bins(index: np.ndarray, low: np.ndarray, high: np.ndarray, confidence: np.n
     return table
 
 
-def _expected_error(bins: list[Bin]) -> float:
+def expected_error(bins: list[Bin]) -> float:
+    """Mean distance of confidence from accuracy over the bins, each weighted by its texts; empty ones count nothing."""
     filled = [(bin_.count, abs(bin_.accuracy - bin_.confidence)) for bin_ in bins if bin_.count]
     return sum(count * gap for count, gap in filled) / sum(count for count, _ in filled)
 

@@ -39,6 +39,41 @@ GREY = "rgba(128,128,128,0.9)"
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"]
 
 
+def training_curve(
+    metrics: Sequence[Mapping[str, float]], baselines: Mapping[str, float], language: Language
+) -> go.Figure:
+    """A training as `metrics.jsonl` has it: accuracy on validation texts above the losses, by step.
+
+    A dotted line for the accuracy of each baseline on the same texts.
+    """
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.6, 0.4], vertical_spacing=0.06)
+    lines = [
+        ("val_accuracy", "sentiment.val_accuracy", 1, BLUE),
+        ("val_loss", "sentiment.val_loss", 2, BLUE),
+        ("train_loss", "sentiment.train_loss", 2, GREY),
+    ]
+    for measure, key, row, colour in lines:
+        points = [line for line in metrics if measure in line]
+        figure.add_scatter(
+            x=[line["step"] for line in points],
+            y=[round(line[measure], 4) for line in points],
+            mode="lines" if measure == "train_loss" else "lines+markers",
+            line={"color": colour, "width": 1.5 if measure == "train_loss" else 2.5},
+            name=phrase(key, language),
+            row=row,
+            col=1,
+        )
+    for name, accuracy in baselines.items():
+        line = {"color": GREY, "dash": "dot"}
+        figure.add_hline(y=accuracy, line=line, annotation_text=name, annotation_position="bottom right", row=1)
+    figure.update_xaxes(title=phrase("sentiment.step", language), row=2)
+    figure.update_yaxes(tickformat=".0%", title=phrase("sentiment.accuracy", language), row=1)
+    figure.update_yaxes(title=phrase("sentiment.loss", language), row=2)
+    return figure.update_layout(height=480, legend={"orientation": "h", "y": 1.12}, hovermode="x")
+
+
 def confusion_map(confusion: Sequence[Sequence[int]], class_names: Sequence[str], language: Language) -> go.Figure:
     """Confusion matrix (C, C): each row is a true class, shaded by the share that each answer got."""
     counts = np.asarray(confusion)

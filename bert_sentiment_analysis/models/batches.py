@@ -126,7 +126,7 @@ def predict_logits(
     n_tokens = np.zeros(len(texts))
     done = 0
     with torch.inference_mode(), autocast(classifier.device, precision)():
-        for batch in _by_budget(windows, budget):
+        for batch in batches_by_budget(windows, budget):
             inputs = pad([window for _, window in batch], classifier.tokenizer.pad_token_id)
             logits = classifier.window_logits(**{name: value.to(classifier.device) for name, value in inputs.items()})
             places = [text for text, _ in batch]
@@ -138,7 +138,9 @@ def predict_logits(
     return sums / n_tokens[:, None]
 
 
-def _by_budget(windows: Sequence[tuple[int, list[int]]], budget: int) -> Iterator[Sequence[tuple[int, list[int]]]]:
+def batches_by_budget(
+    windows: Sequence[tuple[int, list[int]]], budget: int
+) -> Iterator[Sequence[tuple[int, list[int]]]]:
     """Cut a list sorted by length into batches whose padded size stays within the budget, of one window at least."""
     start = 0
     for end in range(1, len(windows) + 1):

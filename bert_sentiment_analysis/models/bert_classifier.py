@@ -172,8 +172,7 @@ class TextClassifier(nn.Module):
     def pooled_logits(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """What the encoder made of each token (W, T, D) to the logits of each window (W, C), in fp32."""
         if self.settings.pooling == "mean":
-            mask = attention_mask[..., None].to(hidden.dtype)  # (W, T, 1)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)  # (W, D)
+            pooled = mean_of_tokens(hidden, attention_mask)  # (W, D)
         else:
             pooled = hidden[:, 0]  # (W, D)
         return self.output(self.dropout(pooled)).float()
@@ -297,6 +296,12 @@ def _usual_pooling(folder: Path) -> Pooling:
     if (folder / SETTINGS).is_file():
         return load_settings(folder).pooling
     return "mean" if (folder / "1_Pooling").is_dir() else "first"
+
+
+def mean_of_tokens(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Vectors of tokens (W, T, D) to one a window (W, D): their mean, but for padding, where the mask (W, T) is 0."""
+    mask = attention_mask[..., None].to(hidden.dtype)  # (W, T, 1)
+    return (hidden * mask).sum(1) / mask.sum(1)
 
 
 def average_windows(logits: Tensor, lengths: Tensor, text_index: Tensor) -> Tensor:

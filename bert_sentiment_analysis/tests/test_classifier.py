@@ -15,12 +15,18 @@ from bert_sentiment_analysis.models import bert_classifier
 from bert_sentiment_analysis.models.batches import (
     EpochSampler,
     Row,
-    _by_budget,
+    batches_by_budget,
     collate,
     pad,
     predict_logits,
 )
-from bert_sentiment_analysis.models.bert_classifier import MODEL, SETTINGS, TextClassifier, average_windows
+from bert_sentiment_analysis.models.bert_classifier import (
+    MODEL,
+    SETTINGS,
+    TextClassifier,
+    average_windows,
+    mean_of_tokens,
+)
 from bert_sentiment_analysis.models.encoders import position_limit
 from bert_sentiment_analysis.models.lora import LoraLinear
 from shared.config import build, parse_config, read_settings
@@ -138,6 +144,12 @@ def test_the_average_is_weighted_by_tokens():
     logits = torch.tensor([[1.0, 0.0], [4.0, 0.0], [5.0, 6.0]])
     averaged = average_windows(logits, torch.tensor([3, 1, 7]), torch.tensor([0, 0, 1]))
     assert torch.allclose(averaged, torch.tensor([[1.75, 0.0], [5.0, 6.0]]))
+
+
+def test_the_mean_of_tokens_leaves_the_padding_out():
+    hidden = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [90.0, 90.0]], [[1.0, 0.0], [2.0, 0.0], [6.0, 3.0]]])
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    assert torch.allclose(mean_of_tokens(hidden, mask), torch.tensor([[2.0, 4.0], [3.0, 1.0]]))
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first"])
@@ -303,7 +315,7 @@ def test_grouped_batches_need_less_padding():
 def test_a_batch_never_exceeds_the_budget_and_no_window_is_lost():
     lengths = sorted(np.random.default_rng(0).integers(1, 50, 300).tolist())
     windows = [(i, [0] * length) for i, length in enumerate(lengths)]
-    batches = list(_by_budget(windows, 100))
+    batches = list(batches_by_budget(windows, 100))
     assert [pair for batch in batches for pair in batch] == windows
     assert all(len(batch) * len(batch[-1][1]) <= 100 for batch in batches)
-    assert [len(batch) for batch in _by_budget(windows[-3:], 1)] == [1, 1, 1]
+    assert [len(batch) for batch in batches_by_budget(windows[-3:], 1)] == [1, 1, 1]

@@ -293,7 +293,7 @@ def hub(monkeypatch):
     """A stand-in for the hub: `hub(train=rows, ...)` says what `datasets.load_dataset` finds."""
 
     def fill(**parts):
-        def load_dataset(name, split):
+        def load_dataset(name, configuration, split):
             if split not in parts:
                 raise ValueError(f'Unknown split "{split}". Should be one of {list(parts)}.')
             return parts[split]

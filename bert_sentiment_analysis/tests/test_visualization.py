@@ -14,6 +14,12 @@ from shared.phrases import LANGUAGES
 CONFUSION = [[8, 2], [3, 87]]
 CLASSES = ["negative", "positive"]
 DOMAINS = {"all": {"tweets": 0.92}, "tweets": {"tweets": 0.9, "nyt": 0.55}, "nyt": {"tweets": None, "nyt": 0.7}}
+METRICS = [
+    {"step": 10, "train_loss": 0.7, "grad_norm": 1.0},
+    {"step": 12, "val_loss": 0.6, "val_accuracy": 0.7},
+    {"step": 20, "train_loss": 0.5, "grad_norm": 1.0},
+    {"step": 24, "val_loss": 0.4, "val_accuracy": 0.8},
+]
 SCORES = [
     ModelScore("majority", 0.5),
     ModelScore("ours", 0.86, 0.84, 0.87),
@@ -40,6 +46,7 @@ def numbers(values):
 
 def every_figure(texts, roc, language):
     return [
+        visualization.training_curve(METRICS, {"counting": 0.75}, language),
         visualization.confusion_map(CONFUSION, CLASSES, language),
         visualization.reliability_diagram({"a": calibration(*texts), "b": calibration(*texts)}, language),
         visualization.roc_curves({"a": roc, "b": roc}, language),
@@ -68,6 +75,16 @@ def test_every_figure_is_drawn_in_the_words_of_its_language(texts, roc):
             "\u4e00" <= c <= "\u9fff" for c in json.dumps(chinese.to_plotly_json(), default=str, ensure_ascii=False)
         )
         assert english.layout.height == chinese.layout.height
+
+
+def test_the_training_curve_has_each_measure_at_its_steps_and_the_baselines_accuracy():
+    figure = visualization.training_curve(METRICS, {"counting": 0.75}, "en")
+    curves = {curve.name: (list(curve.x), list(curve.y)) for curve in figure.data}
+    assert curves["validation accuracy"] == ([12, 24], [0.7, 0.8])
+    assert curves["validation loss"] == ([12, 24], [0.6, 0.4])
+    assert curves["training loss"] == ([10, 20], [0.7, 0.5])
+    (baseline,) = figure.layout.shapes
+    assert baseline.y0 == baseline.y1 == 0.75 and figure.layout.annotations[0].text == "counting"
 
 
 def test_the_confusion_map_has_true_classes_in_rows_from_the_top_and_shares_of_each_row():

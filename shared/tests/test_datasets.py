@@ -1,7 +1,9 @@
 """Texts from local files; the packaged sets come through assets, tested there."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -129,6 +131,21 @@ def test_an_unknown_name_without_a_hub_suggests_the_packaged_sets(run_python, tm
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stderr.startswith("error: owner/nosuch: ") and "use the packaged imdb" in done.stderr
+
+
+@pytest.mark.parametrize("name, asked", [("tweet_eval:sentiment", "sentiment"), ("owner/set", None)])
+def test_a_configuration_stands_behind_a_colon(name, asked, monkeypatch):
+    """tweet_eval has eleven of them and no default, and could not be loaded by its name alone."""
+    calls = []
+
+    def load_dataset(*arguments, split):
+        calls.append((*arguments, split))
+        return [{"text": "good", "label": 1}]
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    monkeypatch.setattr("shared.datasets.hub_is_reachable", lambda: True)
+    assert load_examples(name, "test") == [Example("good", label=1)]
+    assert calls == [(name.partition(":")[0], asked, "test")]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.md"])
