@@ -4,6 +4,10 @@ python -m bert_sentiment_analysis.benchmark fine_tune                  how often
 python -m bert_sentiment_analysis.benchmark fine_tune --dataset imdb   the same on whole film reviews
 python -m bert_sentiment_analysis.benchmark domains                    how near to 20 people's mean, in four domains?
 python -m bert_sentiment_analysis.benchmark predict                    how fast does it answer, beside the pipeline?
+python -m bert_sentiment_analysis.benchmark ladder                     from guessing to fine-tuning, on the same texts
+python -m bert_sentiment_analysis.benchmark domain_matrix              trained on one domain, tested on another
+python -m bert_sentiment_analysis.benchmark architectures              BERT and its kin from scratch, at equal size
+python -m bert_sentiment_analysis.benchmark chinese                    Chinese reviews, by a frozen encoder
 python -m bert_sentiment_analysis.benchmark held_out                   the classifier set by set, and its pictures
 python -m bert_sentiment_analysis.benchmark errors                     what is it confidently wrong about?
 
@@ -15,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bert_sentiment_analysis.comparison_benchmarks import COMPARISON_BENCHMARKS
 from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT, TrainingConfig, run_path
 from bert_sentiment_analysis.held_out_report import ErrorsConfig, HeldOutConfig, errors, held_out
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
@@ -72,23 +77,17 @@ class DomainsConfig(BenchmarkConfig):
     """Train the weights anew instead of scoring those that ship."""
 
 
-# The paper's figures: Hutto and Gilbert, ICWSM 2014, Table 4. One human: a single rater against the others' mean.
-PUBLISHED_R = {
-    "one human (published)": {"tweets": 0.888, "movie_snippets": 0.899, "amazon": 0.911, "nyt": 0.745},
-    "VADER (published)": {"tweets": 0.881, "movie_snippets": 0.451, "amazon": 0.565, "nyt": 0.492},
-    "best other lexicon (published)": {"tweets": 0.756, "movie_snippets": 0.416, "amazon": 0.571, "nyt": 0.487},
-}
-
-
 def domains(config: DomainsConfig) -> Outcome:
     from bert_sentiment_analysis.models.bert_classifier import TextClassifier
     from bert_sentiment_analysis.models.outcome import test_scores
+    from bert_sentiment_analysis.published import PUBLISHED_R
     from bert_sentiment_analysis.shipped_weights import TESTS, unseen_tests
 
     run = _weights(RATINGS_RUN, config.train)
     tests, n_excluded = unseen_tests(run, TESTS[RATINGS_RUN], "rating")
     scores = test_scores(TextClassifier.load(run), tests, "fp32")
-    rows = [{"model": run.name, **scores["pearson_r"]}, *({"model": name, **r} for name, r in PUBLISHED_R.items())]
+    rows = [{"model": run.name, **scores["pearson_r"]}]
+    rows += [{"model": f"{name} (published)", **r} for name, r in PUBLISHED_R.items()]
     return Outcome({**scores, "n_excluded": n_excluded}, rows)
 
 
@@ -149,6 +148,7 @@ BENCHMARKS = {
     "fine_tune": Benchmark(FineTuneConfig, fine_tune),
     "domains": Benchmark(DomainsConfig, domains),
     "predict": Benchmark(PredictConfig, predict),
+    **COMPARISON_BENCHMARKS,
     "held_out": Benchmark(HeldOutConfig, held_out),
     "errors": Benchmark(ErrorsConfig, errors),
 }

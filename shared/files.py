@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -31,3 +32,13 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: object) -> None:
     """Write `value` as indented UTF-8 JSON, atomically."""
     write_text(target, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def kept_json(file: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the file holds; where it is not there yet, computed and written first.
+
+    Long work that is made of such parts goes on, after a kill, with the first part that was not finished.
+    """
+    if not file.exists():
+        write_json(file, compute())
+    return json.loads(file.read_text(encoding="utf-8"))

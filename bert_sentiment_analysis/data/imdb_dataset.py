@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from bert_sentiment_analysis.data.leaks import Side, side_of
 from bert_sentiment_analysis.data.preprocessor import letters, normalise
 from bert_sentiment_analysis.data.rows import read_rows
@@ -87,6 +89,13 @@ def load_rated(names: Iterable[str] = RATED) -> dict[str, Splits]:
         name: _movie_snippets() if name == "movie_snippets" else _by_hash(name, load_examples(name), keep_repeats=True)
         for name in names
     }
+
+
+def evenly(examples: list[Example], n: int | None) -> list[Example]:
+    """`n` of the examples, evenly spread over the list; all of them without an `n`, or with one as large."""
+    if n is None or n >= len(examples):
+        return examples
+    return [examples[i] for i in np.linspace(0, len(examples) - 1, n).round().astype(int)]
 
 
 def label_by_sign(examples: Iterable[Example], *, keep_zeros: bool = False) -> list[Example]:

@@ -55,7 +55,9 @@ def test_scores(classifier: TextClassifier, tests: Mapping[str, Sequence[Example
     by_set: dict[str, dict[str, Any]] = {}
     for name, examples in tests.items():
         logits = predict_logits(classifier, [clean(example.text) for example in examples], precision=precision)
-        scores = _rating_scores(logits, examples) if rates else _class_scores(logits, examples, classifier.settings)
+        scores = (
+            rating_scores(logits[:, 0], examples) if rates else _class_scores(logits, examples, classifier.settings)
+        )
         by_set[name] = {"n_test": len(examples), **scores}
     first = next(iter(by_set.values()))
     if len(tests) == 1 and not rates:
@@ -63,12 +65,13 @@ def test_scores(classifier: TextClassifier, tests: Mapping[str, Sequence[Example
     return {score: {name: scores[score] for name, scores in by_set.items()} for score in first}
 
 
-def _rating_scores(logits: np.ndarray, examples: Sequence[Example]) -> dict[str, Any]:
+def rating_scores(predicted: np.ndarray, examples: Sequence[Example]) -> dict[str, Any]:
+    """Pearson's r of ratings (N,) with the human mean, and the accuracy of their sign where the humans have one."""
     ratings = np.array([example.rating for example in examples])
     signed = ratings != 0
-    same_sign = (logits[:, 0] > 0) == (ratings > 0)
+    same_sign = (predicted > 0) == (ratings > 0)
     return {
-        "pearson_r": correlation(logits[:, 0], ratings).pearson_r,
+        "pearson_r": correlation(predicted, ratings).pearson_r,
         "accuracy": float(same_sign[signed].mean()) if signed.any() else None,
     }
 

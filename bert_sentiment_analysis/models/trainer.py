@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from bert_sentiment_analysis.config import PROJECT, Targets, TrainingConfig, run_path
-from bert_sentiment_analysis.data.imdb_dataset import RATED, load_rated, load_splits
+from bert_sentiment_analysis.data.imdb_dataset import RATED, evenly, load_rated, load_splits
 from bert_sentiment_analysis.data.leaks import TRAIN_IDS, exclude, load_ids, refuse_leaks, save_ids
 from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.models.batches import (
@@ -79,9 +78,7 @@ def load_data(config: TrainingConfig) -> Data:
         tests = {name: exclude(test, trained_on)[0] for name, test in tests.items()}
     everything = {"train": train, "validation": validation, "test": [e for test in tests.values() for e in test]}
     refuse_leaks(config.dataset, everything)
-    if config.n_train is not None and config.n_train < len(train):
-        train = [train[i] for i in np.linspace(0, len(train) - 1, config.n_train).round().astype(int)]
-    return Data(train, validation, tests, label_names.pop())
+    return Data(evenly(train, config.n_train), validation, tests, label_names.pop())
 
 
 def ids_of_run(model: str) -> set[str]:
