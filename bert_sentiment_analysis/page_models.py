@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from bert_sentiment_analysis.config import PROJECT
+from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT, SHIPPED
 from bert_sentiment_analysis.evaluation.picture_data import BLUE, ORANGE
 from bert_sentiment_analysis.inference.attributions import Explanation, explain
 from bert_sentiment_analysis.inference.predictor import Prediction, Predictor
@@ -14,8 +14,6 @@ from bert_sentiment_analysis.models.bert_classifier import SETTINGS
 from shared.errors import UserError
 from shared.phrases import Language
 
-SHIPPED = Path(__file__).with_name("weights")
-DEFAULT = "english-sentiment"
 TRAINING = "python -m bert_sentiment_analysis.train --model minilm --dataset rotten_tomatoes --lora_rank 8"
 SHADES = {"negative": ORANGE, "positive": BLUE}  # the other classes, and no answer, are grey
 GREY = "#8a8f98"
@@ -52,7 +50,7 @@ class Page:
 def find_models() -> list[Path]:
     """Folders of trained classifiers: those that ship (the default first), then the newest below the current folder."""
     shipped = sorted(file.parent for file in SHIPPED.glob(f"*/{SETTINGS}"))
-    shipped.sort(key=lambda folder: folder.name != DEFAULT)
+    shipped.sort(key=lambda folder: folder.name != DEFAULT_RUN)
     own = sorted(Path("runs", PROJECT).glob(f"*/{SETTINGS}"), key=lambda file: file.stat().st_mtime, reverse=True)
     return shipped + [file.parent for file in own]
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from bert_sentiment_analysis.config import PROJECT
+from bert_sentiment_analysis.data.imdb_dataset import RATED
 from bert_sentiment_analysis.evaluation.calibration import abstains, calibration, risk_coverage
 from bert_sentiment_analysis.evaluation.metrics import classification_metrics
 from bert_sentiment_analysis.evaluation.picture_data import class_name, domain_name
@@ -20,19 +21,12 @@ from bert_sentiment_analysis.evaluation.visualization import (
     roc_curves,
 )
 from bert_sentiment_analysis.page_models import Page, model_name
+from bert_sentiment_analysis.published import PUBLISHED_R
 from shared.phrases import has_phrase, phrase
 
 RESULTS = Path(__file__).with_name("results")
 HELD_OUT = "held_out.json"
 HEIGHT, MARGIN = 400, {"t": 70, "b": 10, "l": 60, "r": 10}
-DOMAINS = ("tweets", "movie_snippets", "amazon", "nyt")
-# Hutto and Gilbert 2014, VADER, table 4: Pearson's r with the mean of 20 human ratings. Their lexicon, the best other
-# one (Hu-Liu04), and a single human rater.
-PUBLISHED = {
-    "VADER": (0.881, 0.451, 0.565, 0.492),
-    "Hu-Liu04": (0.756, 0.416, 0.571, 0.487),
-    "human": (0.888, 0.899, 0.911, 0.745),
-}
 
 
 def show(page: Page) -> None:
@@ -47,7 +41,7 @@ def show(page: Page) -> None:
         st.markdown(say("held_out_lead", name=model_name(page.model.folder, say), n=f"{len(found[0]):,}"))
         measured(page, *found, "held-out")
     _domains(page)
-    for name in ("compare", "fine_tune"):
+    for name in ("ladder", "fine_tune"):
         _results_table(page, name)
 
 
@@ -97,16 +91,15 @@ def _domains(page: Page) -> None:
         if rows is None:
             _no_file("domain_matrix", page)
         else:
-            scores = {
-                row["trained_on"]: {d: row[d] for d in DOMAINS if d in row} for row in rows if "trained_on" in row
-            }
+            ours = (row for row in rows if row["source"] == "here")
+            scores = {row["trained_on"]: {domain: row[domain] for domain in RATED} for row in ours}
             chart(domain_map(scores, language), "domains")
     with right:
         st.markdown(say("domains_published"))
         table = [
             {phrase("sentiment.tested_on", language): domain_name(domain, language)}
-            | {say("one_human") if who == "human" else who: f"{r[i]:.3f}" for who, r in PUBLISHED.items()}
-            for i, domain in enumerate(DOMAINS)
+            | {say("one_human") if who == "one human" else who: f"{r[domain]:.3f}" for who, r in PUBLISHED_R.items()}
+            for domain in RATED
         ]
         st.table(table)
         st.caption(say("published_source"))

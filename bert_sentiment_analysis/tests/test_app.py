@@ -74,7 +74,7 @@ def test_it_opens_in_both_languages_with_every_section(open_page, language):
     page = open_page(language)
     assert not page.exception and not page.error and not page.warning
     assert [tab.label for tab in page.tabs] == [say(f"tab.{name}", language) for name in ("one", "many", "quality")]
-    titles = ["answer", "words", "side_by_side", "held_out", "domains", "table.compare", "table.fine_tune"]
+    titles = ["answer", "words", "side_by_side", "held_out", "domains", "table.ladder", "table.fine_tune"]
     assert [header.value for header in page.subheader] == [say(name, language) for name in titles]
     assert len(page.get("plotly_chart")) == 4
     assert [note.value for note in page.info].count(say("no_results", language)) == 3
@@ -248,9 +248,13 @@ def test_the_download_is_whole_and_runs_no_formula():
 
 
 def test_results_that_ship_are_shown(open_page, tmp_path):
-    matrix = [{"trained_on": "tweets", "tweets": 0.8, "amazon": 0.5}, {"trained_on": "nyt", "nyt": 0.6}]
+    scores = {"tweets": 0.8, "movie_snippets": 0.4, "amazon": 0.5, "nyt": None}
+    matrix = [
+        {"trained_on": "tweets", **scores, "source": "here"},
+        {"trained_on": "VADER", **scores, "source": "paper"},
+    ]
     write_json(tmp_path / "results/domain_matrix.json", {"rows": matrix})
-    write_json(tmp_path / "results/compare.json", {"rows": [{"model": "minilm", "accuracy": 0.9, "by": {"nyt": 0.5}}]})
+    write_json(tmp_path / "results/ladder.json", {"rows": [{"model": "minilm", "accuracy": 0.9, "by": {"nyt": 0.5}}]})
     write_json(tmp_path / "results/fine_tune.json", {"rows": "spoilt"})
     page = open_page()
     assert not page.exception
