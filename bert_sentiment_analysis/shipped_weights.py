@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HELD_OUT = "held_out.json"
 
 # An adapter of this rank over all linear layers takes 3.3 MB in half precision.
-ADAPTER: dict[str, Any] = {"lora_rank": 40, "encoder_dropout": 0.0, "overlap": 32, "batch_size": 16, "tracking": "none"}
+ADAPTER: dict[str, Any] = {"lora_rank": 40, "overlap": 32, "batch_size": 16, "tracking": "none"}
 
 FIRST = "all-english"
 STAGES: dict[str, dict[str, Any]] = {
@@ -36,6 +36,7 @@ STAGES: dict[str, dict[str, Any]] = {
         "dataset": "imdb,rotten_tomatoes,tweets,amazon,nyt",
         "targets": "ratings",
         "learning_rate": 1.5e-3,
+        "encoder_dropout": 0.0,  # most of the time goes here, and one pass learns nothing by heart
         "epochs": 1,
     },
     "english-sentiment": {
@@ -48,7 +49,7 @@ STAGES: dict[str, dict[str, Any]] = {
         "dataset": "tweets,movie_snippets,amazon,nyt",
         "head": "rating",
         "learning_rate": 5e-4,
-        "epochs": 4,
+        "epochs": 3,
     },
 }
 # What each that ships is scored on.
