@@ -147,7 +147,7 @@ def print_tables(dataset: str, rows: Sequence[dict[str, Any]]) -> None:
         if row["low"] is not None:
             names = {"macro_f1": "macro-F1", "train_seconds": "training s", "texts_per_s": "texts/s"}
             costs.append({"model": row["model"], **{names[key]: row[key] for key in names}, "params": row["params"]})
-    print_table(f"{dataset}: accuracy, and p of the difference to the best of ours", scores)
+    print_table(f"{dataset}: accuracy, and p of the gap to our best", scores)
     print_table(f"{dataset}: what it took", costs)
 
 
