@@ -111,7 +111,7 @@ def test_the_matrix_is_drawn_and_its_rows_are_plain(monkeypatch, tmp_path):
         return [*made, {**made[0], "trained_on": "VADER", "source": "ICWSM 2014"}]
 
     monkeypatch.setattr(domain_matrix, "domain_rows", rows)
-    result, plain = comparison_benchmarks.domain_matrix(DomainMatrixConfig(save=True))
+    result, plain, _ = comparison_benchmarks.domain_matrix(DomainMatrixConfig(save=True))
     assert result["pearson_r"] == dict.fromkeys(RATED, 0.7) and result["n_excluded"] == 0
     assert list(plain[0]) == ["trained_on", *RATED, "n_train", "train_seconds", "source"]
     assert (tmp_path / "project" / "results" / "domain_matrix.png").stat().st_size > 5000
