@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bert_sentiment_analysis.compare import CompareConfig, compare
+from bert_sentiment_analysis.compare import CompareConfig, compare, score_table
 from bert_sentiment_analysis.config import PROJECT, TrainingConfig
 from bert_sentiment_analysis.evaluation.picture_data import ModelScore
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
 from shared.config import check, to_dict
 from shared.runs import SUMMARY, RunFolder, git_commit
+
+Rows = list[dict[str, Any]]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -33,7 +35,7 @@ def ladder(config: LadderConfig) -> Outcome:
     (rows,) = compare(config, run.path).values()
     if config.save:
         draw_ladder(rows, RESULTS / "ladder.png", config.datasets)
-    return finished(run, _scores(config, rows), rows)
+    return finished(run, _scores(config, rows), rows, score_table(rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +107,11 @@ def architectures(config: ArchitecturesConfig) -> Outcome:
     splits = replace(whole, train=evenly(whole.train, config.n_train))
     seeds = range(config.seed, config.seed + config.n_seeds)
     rows = table(measure(contestants(config.epochs, config.n_train), splits, seeds, run.path), splits.test)
-    shown = ("model", "params", "accuracy", "spread", "low", "high", "p_holm", "examples_per_s", "train_seconds")
+    shown = ("model", "params", "accuracy", "spread", "p_holm", "examples_per_s", "train_seconds", "low", "high")
     result = {"dataset": config.dataset, "n_train": len(splits.train), "n_test": len(splits.test)}
     result |= {"epochs": config.epochs, "accuracy": {row["model"]: row["accuracy"] for row in rows}}
-    return finished(run, result, [{key: row[key] for key in shown} for row in rows])
+    rows = [{key: row[key] for key in shown} for row in rows]
+    return finished(run, result, rows, [{key: row[key] for key in shown[:3] + shown[5:7]} for row in rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +128,10 @@ def chinese(config: ChineseConfig) -> Outcome:
     """As the ladder. The encoder reads 3 to 10 reviews a second on two cores, hence the sample."""
     run = unfinished_run("chinese", config)
     (rows,) = compare(config, run.path).values()
-    return finished(run, _scores(config, rows), rows)
+    return finished(run, _scores(config, rows), rows, score_table(rows))
 
 
-def _scores(config: LadderConfig, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _scores(config: LadderConfig, rows: Rows) -> dict[str, Any]:
     measured = [row for row in rows if row["low"] is not None]
     accuracy = {row["model"]: row["accuracy"] for row in measured}
     return {
@@ -143,7 +146,7 @@ def _line_name(row: dict[str, Any]) -> str:
     return row["trained_on"] if row["source"] == "here" else f"{row['trained_on']} (published)"
 
 
-def draw_ladder(rows: list[dict[str, Any]], file: Path, dataset: str) -> None:
+def draw_ladder(rows: Rows, file: Path, dataset: str) -> None:
     """Our scores with their intervals, and those of others as open marks, as a PNG with English labels."""
     from bert_sentiment_analysis.evaluation.png_figures import draw_model_comparison
     from shared.phrases import phrase
@@ -168,10 +171,10 @@ def unfinished_run(name: str, config: BenchmarkConfig) -> RunFolder:
     return RunFolder.create(folder, PROJECT, settings)
 
 
-def finished(run: RunFolder, result: dict[str, Any], rows: list[dict[str, Any]]) -> Outcome:
+def finished(run: RunFolder, result: dict[str, Any], rows: Rows, printed: Rows | None = None) -> Outcome:
     """The outcome, and the run marked as finished by its summary."""
     run.write_summary({"result": result, "rows": rows})
-    return Outcome(result, rows)
+    return Outcome(result, rows, printed)
 
 
 COMPARISON_BENCHMARKS = {

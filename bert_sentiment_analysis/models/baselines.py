@@ -82,13 +82,9 @@ def tfidf(splits: Splits, folder: Path) -> Answers:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     unspaced = usual_script([main_script(example.text) for example in splits.train]) in UNSPACED
-    vectorizer = TfidfVectorizer(
-        analyzer="char" if unspaced else "word",
-        token_pattern=r"(?u)\b\w+\b",  # scikit-learn's own leaves out words of one letter
-        ngram_range=(1, 2),
-        sublinear_tf=True,
-        max_features=MOST_WORDS,
-    )
+    # scikit-learn's own pattern leaves out words of one letter.
+    units = {"analyzer": "char"} if unspaced else {"token_pattern": r"(?u)\b\w+\b"}
+    vectorizer = TfidfVectorizer(**units, ngram_range=(1, 2), sublinear_tf=True, max_features=MOST_WORDS)
     with Timer() as timer:
         trained = vectorizer.fit_transform(_cleaned(splits.train))
         model = fit_classifier(trained, splits.train, vectorizer.transform(_cleaned(splits.validation)), splits)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from shared.files import atomic_path, write_json, write_text
+from shared.files import atomic_path, kept_json, write_json, write_text
 
 
 def test_a_failing_block_leaves_the_old_file_and_no_draft(tmp_path):
@@ -59,3 +59,20 @@ def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
         write_json(tmp_path / "a.json", object())
     assert (tmp_path / "a.json").read_text() == "1\n"
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_what_was_computed_is_not_computed_again_and_a_failure_leaves_nothing(tmp_path):
+    file, calls = tmp_path / "row.json", []
+
+    def fail() -> dict:
+        raise RuntimeError("killed")
+
+    def compute() -> dict:
+        calls.append(1)
+        return {"accuracy": 0.5}
+
+    with pytest.raises(RuntimeError):
+        kept_json(file, fail)
+    assert not file.exists()
+    assert kept_json(file, compute) == kept_json(file, fail) == {"accuracy": 0.5}
+    assert len(calls) == 1
