@@ -15,7 +15,7 @@ from bert_sentiment_analysis.compare import CompareConfig, compare, models_to_co
 from bert_sentiment_analysis.comparison import Contestant, baseline, fine_tuned, measure, table
 from bert_sentiment_analysis.config import TrainingConfig
 from bert_sentiment_analysis.data.imdb_dataset import Splits, evenly, load_splits
-from bert_sentiment_analysis.data.leaks import save_hashes
+from bert_sentiment_analysis.data.leaks import save_ids
 from bert_sentiment_analysis.models.baselines import Answers
 from bert_sentiment_analysis.published import PUBLISHED, published_scores
 from shared.datasets import Example
@@ -127,7 +127,7 @@ def test_an_encoder_that_was_trained_on_test_texts_is_not_measured(films, tiny_e
 
     encoder = shutil.copytree(tiny_encoder("bert"), tmp_path / "encoder")
     splits = load_splits(films)
-    save_hashes(encoder, [splits.test[0].text])
+    save_ids(encoder, [splits.test[0].text])
     cells = measure([fine_tuned("seen", TrainingConfig(model=str(encoder)))], splits, [0], tmp_path / "run")
     assert "was trained on 1 of these test texts" in cells[0]["reason"]
 
