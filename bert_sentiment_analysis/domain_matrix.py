@@ -10,18 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bert_sentiment_analysis.config import PROJECT, TrainingConfig
+from bert_sentiment_analysis.comparison import trained
+from bert_sentiment_analysis.config import TrainingConfig
 from bert_sentiment_analysis.data.imdb_dataset import RATED, Splits, load_rated
 from bert_sentiment_analysis.data.leaks import exclude, load_hashes
 from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.models.baselines import vader_scores
 from bert_sentiment_analysis.models.outcome import rating_scores
 from bert_sentiment_analysis.published import PUBLISHED_R
-from shared.config import to_dict
 from shared.datasets import Example
 from shared.files import kept_json
 from shared.logging import get_logger
-from shared.runs import CONFIG, SUMMARY, RunFolder
 
 log = get_logger(__name__)
 
@@ -56,13 +55,9 @@ def domain_rows(training: TrainingConfig, folder: Path) -> list[Row]:
 
 def _trained(name: str, config: TrainingConfig, domains: dict[str, Splits], folder: Path) -> Row:
     from bert_sentiment_analysis.models.batches import predict_logits
-    from bert_sentiment_analysis.models.bert_classifier import TextClassifier
-    from bert_sentiment_analysis.train import run_training
 
     log.info("training on %s", config.dataset)
-    run = RunFolder(folder) if (folder / CONFIG).exists() else RunFolder.create(folder, PROJECT, to_dict(config))
-    summary = run.summary() if (folder / SUMMARY).exists() else run_training(config, run)
-    classifier = TextClassifier.load(folder).to(summary["device"])
+    classifier, summary = trained(config, folder)
     scores, n_excluded = {}, 0
     for domain, splits in domains.items():
         test, n = exclude(splits.test, load_hashes(folder))
