@@ -139,7 +139,7 @@ def _weights(name: str, train: bool) -> Path:
 
 def _train(config: TrainingConfig) -> Path:
     """The run folder of a training, begun, continued or finished before."""
-    from bert_sentiment_analysis.shipped_weights import finish
+    from bert_sentiment_analysis.train import finish
 
     return finish(config, Path("runs") / PROJECT / "benchmark" / Path(config.dataset).stem).path
 

@@ -10,25 +10,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
 
-from bert_sentiment_analysis.config import PROJECT, TrainingConfig, run_path
+from bert_sentiment_analysis.config import TrainingConfig, run_path
 from bert_sentiment_analysis.data.imdb_dataset import Splits
 from bert_sentiment_analysis.data.leaks import text_hash, text_id
 from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.evaluation.metrics import macro_f1
 from bert_sentiment_analysis.evaluation.significance import bootstrap_interval, compare_models
 from bert_sentiment_analysis.models.baselines import Answers
-from shared.config import to_dict
 from shared.datasets import Example
 from shared.errors import UserError
 from shared.files import kept_json
 from shared.logging import get_logger
-from shared.runs import CONFIG, SUMMARY, RunFolder
 from shared.timing import Timer
+
+if TYPE_CHECKING:
+    from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 
 log = get_logger(__name__)
 
@@ -93,7 +94,8 @@ def table(cells: Sequence[Cell], test: Sequence[Example]) -> list[dict[str, Any]
     `accuracy` and `macro_f1` are means over the seeds, `spread` is the standard deviation of the accuracy over them.
     `low` to `high` is the 95 % bootstrap interval of the accuracy over texts: it does not know of other seeds.
     `gap` is the accuracy of the first seed less that of the best model, and `p_holm` says whether that could be luck:
-    McNemar's test on the same texts, corrected for all the rows of the set.
+    McNemar's test on the same texts, corrected for all the rows of the set. The best is known by this test alone,
+    which favours it a little.
     """
     labels = np.array([example.label for example in test])
     by_model: dict[str, list[Cell]] = {}
@@ -120,9 +122,7 @@ def fine_tune(training: TrainingConfig, splits: Splits, seed: int, folder: Path)
     cannot be had, and where it is from a run that was trained on test texts.
     """
     from bert_sentiment_analysis.models.batches import predict_logits
-    from bert_sentiment_analysis.models.bert_classifier import TextClassifier
     from bert_sentiment_analysis.models.trainer import ids_of_run
-    from bert_sentiment_analysis.train import run_training
     from shared.hub import resolve_model
 
     if not run_path(training.model).exists():
@@ -131,9 +131,7 @@ def fine_tune(training: TrainingConfig, splits: Splits, seed: int, folder: Path)
     if n_seen := sum(text_id(example.text) in trained_on for example in splits.test):
         raise UserError(f"{training.model}: was trained on {n_seen:,} of these test texts: test it on another set")
     config = replace(training, seed=seed, dataset=splits.name)
-    run = RunFolder(folder) if (folder / CONFIG).exists() else RunFolder.create(folder, PROJECT, to_dict(config))
-    summary = run.summary() if (folder / SUMMARY).exists() else run_training(config, run)
-    classifier = TextClassifier.load(folder).to(summary["device"])
+    classifier, summary = trained(config, folder)
     texts = [clean(example.text) for example in splits.test]
     predict_logits(classifier, texts[:8], precision=summary["precision"])  # the first call prepares what later ones use
     with Timer() as timer:
@@ -145,6 +143,15 @@ def fine_tune(training: TrainingConfig, splits: Splits, seed: int, folder: Path)
         summary["params"],
         summary["examples_per_s"],
     )
+
+
+def trained(config: TrainingConfig, folder: Path) -> tuple["TextClassifier", dict[str, Any]]:
+    """The classifier of the run in `folder`, and its summary: trained first, or to its end, where it is not yet."""
+    from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+    from bert_sentiment_analysis.train import finish
+
+    summary = finish(config, folder).summary()
+    return TextClassifier.load(folder).to(summary["device"]), summary
 
 
 def _row(name: str, group: Sequence[Cell], labels: np.ndarray) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class ChineseConfig(LadderConfig):
 
 
 def chinese(config: ChineseConfig) -> Outcome:
-    """As the ladder. The encoder reads 3 to 10 reviews a second on two cores, hence the sample."""
+    """As the ladder. The encoder read 3 to 13 reviews a second on one busy core, hence the sample."""
     run = unfinished_run("chinese", config)
     (rows,) = compare(config, run.path).values()
     return finished(run, _scores(config, rows), rows, score_table(rows))

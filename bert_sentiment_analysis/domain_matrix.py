@@ -9,19 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bert_sentiment_analysis.config import PROJECT, TrainingConfig
+from bert_sentiment_analysis.comparison import trained
+from bert_sentiment_analysis.config import TrainingConfig
 from bert_sentiment_analysis.data.imdb_dataset import RATED, Splits, load_rated
 from bert_sentiment_analysis.data.leaks import exclude, load_ids
 from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.models.baselines import vader_scores
 from bert_sentiment_analysis.models.outcome import rating_scores
 from bert_sentiment_analysis.published import PUBLISHED_R
-from shared.config import to_dict
+from shared.datasets import Example
 from shared.files import kept_json
 from shared.logging import get_logger
-from shared.runs import CONFIG, SUMMARY, RunFolder
 
 log = get_logger(__name__)
 
@@ -31,8 +29,9 @@ Row = dict[str, Any]
 def domain_rows(training: TrainingConfig, folder: Path) -> list[Row]:
     """A row a model: `trained_on`, r by domain, then `accuracy` of the sign and `n_test` by domain, and `n_train`.
 
-    First one training a domain, then one on all of them, then VADER, measured on the same texts, and last what was
-    published, on whole sets. Each row that is finished is a file in `folder`. `training` says how to train.
+    First one training a domain, then one on all of them, then VADER on the same texts and on the whole sets, which it
+    may be tested on as it learns from none, and last what was published, on the whole sets. Each row that is finished
+    is a file in `folder`. `training` says how to train.
     """
     domains = load_rated()
     rows = []
@@ -44,7 +43,10 @@ def domain_rows(training: TrainingConfig, folder: Path) -> list[Row]:
 
         rows.append(kept_json(folder / f"{name}.json", compute))
         shutil.rmtree(folder / name, ignore_errors=True)
-    rows.append(kept_json(folder / "VADER.json", lambda: _vader(domains)))
+    tests = {domain: splits.test for domain, splits in domains.items()}
+    whole = {domain: [*splits.train, *splits.validation, *splits.test] for domain, splits in domains.items()}
+    rows.append(kept_json(folder / "VADER.json", lambda: _vader("nothing (VADER)", tests)))
+    rows.append(kept_json(folder / "VADER-whole.json", lambda: _vader("nothing (VADER, whole sets)", whole)))
     nothing = dict.fromkeys(("n_train", "accuracy", "n_test", "n_excluded", "train_seconds"))
     rows += [{"trained_on": name, **r, **nothing, "source": "ICWSM 2014"} for name, r in PUBLISHED_R.items()]
     return rows
@@ -52,13 +54,9 @@ def domain_rows(training: TrainingConfig, folder: Path) -> list[Row]:
 
 def _trained(name: str, config: TrainingConfig, domains: dict[str, Splits], folder: Path) -> Row:
     from bert_sentiment_analysis.models.batches import predict_logits
-    from bert_sentiment_analysis.models.bert_classifier import TextClassifier
-    from bert_sentiment_analysis.train import run_training
 
     log.info("training on %s", config.dataset)
-    run = RunFolder(folder) if (folder / CONFIG).exists() else RunFolder.create(folder, PROJECT, to_dict(config))
-    summary = run.summary() if (folder / SUMMARY).exists() else run_training(config, run)
-    classifier = TextClassifier.load(folder).to(summary["device"])
+    classifier, summary = trained(config, folder)
     scores, n_excluded = {}, 0
     for domain, splits in domains.items():
         test, n = exclude(splits.test, load_ids(folder))
@@ -70,13 +68,13 @@ def _trained(name: str, config: TrainingConfig, domains: dict[str, Splits], fold
     return _row(name, scores, cost)
 
 
-def _vader(domains: dict[str, Splits]) -> Row:
+def _vader(name: str, tests: dict[str, list[Example]]) -> Row:
     """Its compound score stands for the rating. Where it is 0, as for a text without a known word, it says negative."""
     scores = {}
-    for domain, splits in domains.items():
-        predicted = np.array(vader_scores([example.text for example in splits.test]))
-        scores[domain] = {**rating_scores(predicted, splits.test), "n_test": len(splits.test)}
-    return _row("nothing (VADER 3.3.2)", scores, {"n_train": 0, "n_excluded": 0, "train_seconds": 0.0})
+    for domain, examples in tests.items():
+        predicted = vader_scores([example.text for example in examples])
+        scores[domain] = {**rating_scores(predicted, examples), "n_test": len(examples)}
+    return _row(name, scores, {"n_train": 0, "n_excluded": 0, "train_seconds": 0.0})
 
 
 def _row(name: str, scores: dict[str, dict[str, Any]], cost: dict[str, Any]) -> Row:

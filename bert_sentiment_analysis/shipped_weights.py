@@ -75,21 +75,12 @@ class ShipConfig:
 
 def train_stage(name: str, output: Path) -> RunFolder:
     """The run of a stage below `output`, trained to its end, after the one that it builds on."""
+    from bert_sentiment_analysis.train import finish
+
     settings = {**ADAPTER, **STAGES[name]}
     if name != FIRST:
         settings["model"] = str(train_stage(FIRST, output).path)
     return finish(TrainingConfig(**settings), output / name)
-
-
-def finish(config: TrainingConfig, folder: Path) -> RunFolder:
-    """The run in this folder, trained to its end: begun with these settings, continued, or finished before."""
-    from bert_sentiment_analysis.train import run_training
-
-    begun = (folder / CONFIG).exists()
-    run = RunFolder.open(folder) if begun else RunFolder.create(folder, PROJECT, to_dict(config))
-    if not (folder / SUMMARY).exists():
-        run_training(build(TrainingConfig, run.config()), run)
-    return run
 
 
 def publish(run: RunFolder, target: Path) -> dict[str, Any]:

@@ -67,6 +67,15 @@ def _train_seeds(config: TrainingConfig, run: RunFolder, on_step: Callable[[int]
     return summary
 
 
+def finish(config: TrainingConfig, folder: Path) -> RunFolder:
+    """The run in this folder, trained to its end: begun with these settings, or continued with its own."""
+    begun = (folder / CONFIG).exists()
+    run = RunFolder.open(folder) if begun else RunFolder.create(folder, PROJECT, to_dict(config))
+    if not (folder / SUMMARY).exists():
+        run_training(build(TrainingConfig, run.config()), run)
+    return run
+
+
 def average(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The first summary with each score replaced by its mean, and in `spread` their standard deviations.
 

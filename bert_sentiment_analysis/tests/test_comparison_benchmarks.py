@@ -76,7 +76,13 @@ def test_a_model_is_tested_on_every_domain_beside_vader_and_what_was_published(d
         model=str(tiny_encoder("bert")), epochs=2, batch_size=16, learning_rate=3e-3, device="cpu", precision="fp32"
     )
     rows = domain_matrix.domain_rows(training, tmp_path / "run")
-    assert [row["trained_on"] for row in rows] == [*RATED, "all", "nothing (VADER 3.3.2)", *PUBLISHED_R]
+    assert [row["trained_on"] for row in rows] == [
+        *RATED,
+        "all",
+        "nothing (VADER)",
+        "nothing (VADER, whole sets)",
+        *PUBLISHED_R,
+    ]
     everything, vader = rows[4], rows[5]
     assert everything["n_train"] == 4 * 64 and rows[0]["n_train"] == 64
     assert everything["n_test"] == dict.fromkeys(RATED, 16) and everything["n_excluded"] == 0
