@@ -60,7 +60,7 @@ def fine_tune(config: FineTuneConfig) -> Outcome:
     else:
         run = _train(TrainingConfig(dataset=config.dataset, seed=config.seed, tracking="none"))
     tests, n_excluded = unseen_tests(run, (config.dataset,), "classification")
-    scores = test_scores(TextClassifier.load(run), tests, "fp32")
+    scores = test_scores(TextClassifier.load(run), tests)
     rows = training_speeds(TrainingConfig(dataset=config.dataset, seed=config.seed, tracking="none"), config.turns)
     ours, baseline, padded = (row["examples_per_s"] for row in rows)
     result = {"dataset": config.dataset, "model": Path(run).name, **scores, "n_excluded": n_excluded}
@@ -85,7 +85,7 @@ def domains(config: DomainsConfig) -> Outcome:
 
     run = _weights(RATINGS_RUN, config.train)
     tests, n_excluded = unseen_tests(run, TESTS[RATINGS_RUN], "rating")
-    scores = test_scores(TextClassifier.load(run), tests, "fp32")
+    scores = test_scores(TextClassifier.load(run), tests)
     rows = [{"model": run.name, **scores["pearson_r"]}]
     rows += [{"model": f"{name} (published)", **r} for name, r in PUBLISHED_R.items()]
     return Outcome({**scores, "n_excluded": n_excluded}, rows)

@@ -105,7 +105,7 @@ def publish(run: RunFolder, target: Path) -> dict[str, Any]:
 
     classifier = TextClassifier.load(target)
     tests, n_excluded = unseen_tests(target, TESTS[target.name], config.head)
-    scores = test_scores(classifier, tests, "fp32")
+    scores = test_scores(classifier, tests)
     summary = {**run.summary(), "model": model, **scores, "n_excluded": n_excluded}
     write_json(target / SUMMARY, summary)
     write_json(target / HELD_OUT, held_out_answers(classifier, tests))

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier, Windows
+from shared.devices import choose_precision
 
 # Tokens of a batch that predicts, padding included. On a processor small batches stay in its cache: of 512 to 8192 the
 # first was fastest, 1.6 times the last.
@@ -108,15 +109,18 @@ def predict_logits(
     classifier: TextClassifier,
     texts: Sequence[str],
     *,
-    precision: str = "fp32",
+    precision: str | None = None,
     token_budget: int | None = None,
     on_progress: Callable[[int], None] = lambda windows: None,
 ) -> np.ndarray:
     """Logits (N, C) of cleaned texts, in their order. `on_progress` hears how many windows are done.
 
+    Without a `precision` it is what is fast on the classifier's device.
     The windows of all texts are sorted by length and taken in batches of about `token_budget` tokens, so that hardly
     any padding is computed and a long text cannot fill the memory; without one, what is fast on the device.
     """
+    if precision is None:
+        precision = choose_precision("auto", classifier.device.type, classifier.encoder.config.hidden_size).value
     budget = token_budget or (CPU_TOKENS if classifier.device.type == "cpu" else GPU_TOKENS)
     encoded = classifier.encode(texts)
     windows = sorted(

@@ -45,7 +45,9 @@ def calibrate(
     return replace(classifier.settings, temperature=temperature, abstain_below=threshold)
 
 
-def test_scores(classifier: TextClassifier, tests: Mapping[str, Sequence[Example]], precision: str) -> dict[str, Any]:
+def test_scores(
+    classifier: TextClassifier, tests: Mapping[str, Sequence[Example]], precision: str | None = None
+) -> dict[str, Any]:
     """Scores on texts that neither trained nor validated; by set, if there are several or the head rates.
 
     Classes: `accuracy` of all, and of the half that no choice was made on. Ratings: Pearson's r with the human mean and

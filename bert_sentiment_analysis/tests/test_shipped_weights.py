@@ -113,7 +113,7 @@ def test_the_card_says_what_is_measured():
 
     folder = SHIPPED / DEFAULT_RUN
     tests, _ = unseen_tests(folder, ["rotten_tomatoes"], "classification")
-    found = test_scores(TextClassifier.load(folder), tests, "fp32")["accuracy"]
+    found = test_scores(TextClassifier.load(folder), tests)["accuracy"]
     told = json.loads((folder / "summary.json").read_text())["accuracy"]["rotten_tomatoes"]
     assert found == pytest.approx(told, abs=0.002)
     assert Path(folder / "README.md").read_text().count(f"{told:.3f}") >= 1
