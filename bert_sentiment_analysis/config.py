@@ -64,7 +64,7 @@ class TrainingConfig:
     freeze: Freeze = "nothing"
     """What of the encoder stays as it is: nothing, the embeddings (half of minilm), or the whole encoder."""
     lora_rank: int = 0
-    """Train a low-rank adapter of this rank instead of the encoder's weights; 0 trains all weights."""
+    """Train a low-rank adapter of this rank (linear layers and word vectors) instead of all weights; 0 trains those."""
     evaluations: int = 2
     """Evaluations in one pass; each saves a checkpoint, and the best one is kept."""
     patience: int = 3

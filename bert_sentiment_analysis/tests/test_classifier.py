@@ -28,7 +28,7 @@ from bert_sentiment_analysis.models.bert_classifier import (
     mean_of_tokens,
 )
 from bert_sentiment_analysis.models.encoders import position_limit
-from bert_sentiment_analysis.models.lora import LoraLinear
+from bert_sentiment_analysis.models.lora import LoraEmbedding, LoraLinear
 from shared.config import build, parse_config, read_settings
 from shared.errors import UserError
 
@@ -200,7 +200,7 @@ def test_a_saved_adapter_holds_no_weight_of_its_base(tiny_encoder, tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {MODEL, SETTINGS}
     settings = json.loads((tmp_path / SETTINGS).read_text())
     assert settings["base"] == str(tiny_encoder("bert")) and len(settings["base_sha256"]) == 64
-    adapters = sum(isinstance(part, LoraLinear) for part in model.modules())
+    adapters = sum(isinstance(part, LoraLinear | LoraEmbedding) for part in model.modules())
     from safetensors.torch import load_file
 
     assert len(load_file(tmp_path / MODEL)) == 2 * adapters + 2

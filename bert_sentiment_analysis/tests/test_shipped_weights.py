@@ -14,7 +14,7 @@ from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_ids, text_ids
 from bert_sentiment_analysis.inference.predictor import Predictor
 from bert_sentiment_analysis.models import trainer
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
-from bert_sentiment_analysis.shipped_weights import FIRST, HELD_OUT, TESTS, publish, train_stage, unseen_tests
+from bert_sentiment_analysis.shipped_weights import ADAPTER, FIRST, HELD_OUT, TESTS, publish, train_stage, unseen_tests
 from shared.datasets import Example
 from shared.errors import UserError
 
@@ -92,7 +92,7 @@ def test_what_ships_is_small_described_and_upon_the_packaged_encoder(name):
     assert json.loads((folder / "classifier.json").read_text())["base"] == "minilm"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["n_excluded"] == 0 and f"{summary['date']}" in (folder / "README.md").read_text()
-    assert TrainingConfig(**json.loads((folder / "config.json").read_text())).lora_rank == 40
+    assert TrainingConfig(**json.loads((folder / "config.json").read_text())).lora_rank == ADAPTER["lora_rank"]
 
 
 @shipped
