@@ -22,20 +22,19 @@ if TYPE_CHECKING:
     from bert_sentiment_analysis.inference.predictor import Predictor
     from shared.datasets import Example
 
-SECONDS = 150  # estimated for 2 cores; the demo's estimate of the time left starts from it
+SECONDS = 200  # measured on 2 cores; the demo's estimate of the time left starts from it
 
-# Of the train texts, evenly spread, and passes over them: what a 2-core processor reads in some two minutes.
-N_TRAIN, EPOCHS = 5000, 2
+EPOCHS = 2  # a 2-core processor reads the 7,655 train texts once in a minute and a quarter
 # The word vectors, half of all weights, stay as they are, and nothing is dropped within the encoder: both save time on
 # a processor, and in so few passes neither costs accuracy.
 SETTINGS: dict[str, Any] = {
     "dataset": "rotten_tomatoes",
-    "n_train": N_TRAIN,
+    "targets": "ratings",  # how many raters agree says more than a label, above all of lukewarm texts
     "epochs": EPOCHS,
     "learning_rate": 1.5e-4,
     "freeze": "embeddings",
     "encoder_dropout": 0.0,
-    "evaluations": 3,
+    "evaluations": 2,
     "patience": 0,
     "tracking": "none",
 }
