@@ -11,16 +11,16 @@ python -m bert_sentiment_analysis.benchmark chinese                    Chinese r
 python -m bert_sentiment_analysis.benchmark held_out                   the classifier set by set, and its pictures
 python -m bert_sentiment_analysis.benchmark errors                     what is it confidently wrong about?
 
-`--train true` trains anew what is scored, by the recipe of the shipped weights; that can be interrupted and goes on.
-Without it the shipped weights are scored, without any text that they were trained on.
+`domains`, `predict`, `held_out` and `errors` take the shipped weights, without any text that they were trained on;
+`domains --train true` trains them anew by their recipe, which can be interrupted and goes on.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bert_sentiment_analysis.comparison_benchmarks import COMPARISON_BENCHMARKS
-from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT, TrainingConfig, run_path
+from bert_sentiment_analysis.comparison_benchmarks import COMPARISON_BENCHMARKS, finished, unfinished_run
+from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT, QUICK_RECIPE, TrainingConfig, run_path
 from bert_sentiment_analysis.held_out_report import ErrorsConfig, HeldOutConfig, errors, held_out
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
 from shared.config import check
@@ -31,12 +31,10 @@ FILMS, RATINGS_RUN = "rotten_tomatoes", "english-ratings"
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuneConfig(BenchmarkConfig):
-    """Accuracy on held-out texts, and how fast the training is beside transformers' Trainer."""
+    """Train minilm on a set: accuracy on its held-out texts, and how fast that is beside transformers' Trainer."""
 
     dataset: str = FILMS
-    """Set to test on: one that the shipped weights know, or any other, on which minilm is then trained."""
-    train: bool = False
-    """Train the weights anew instead of scoring those that ship."""
+    """Set to learn. A killed training goes on when the same command is given again."""
     turns: int = 3
     """Turns in which the training speeds are taken."""
 
@@ -52,21 +50,22 @@ class FineTuneConfig(BenchmarkConfig):
 def fine_tune(config: FineTuneConfig) -> Outcome:
     from bert_sentiment_analysis.models.bert_classifier import TextClassifier
     from bert_sentiment_analysis.models.outcome import test_scores
-    from bert_sentiment_analysis.shipped_weights import TESTS, unseen_tests
+    from bert_sentiment_analysis.shipped_weights import unseen_tests
     from bert_sentiment_analysis.speed import training_speeds
+    from bert_sentiment_analysis.train import finish
 
-    if config.dataset in TESTS[DEFAULT_RUN]:
-        run = _weights(DEFAULT_RUN, config.train)
-    else:
-        run = _train(TrainingConfig(dataset=config.dataset, seed=config.seed, tracking="none"))
-    tests, n_excluded = unseen_tests(run, (config.dataset,), "classification")
-    scores = test_scores(TextClassifier.load(run), tests)
+    kept = unfinished_run("fine_tune", config)
+    training = TrainingConfig(dataset=config.dataset, seed=config.seed, **QUICK_RECIPE)
+    run = finish(training, kept.path / "training")
+    tests, n_excluded = unseen_tests(run.path, (config.dataset,), "classification")
+    scores = test_scores(TextClassifier.load(run.path), tests)
     rows = training_speeds(TrainingConfig(dataset=config.dataset, seed=config.seed, tracking="none"), config.turns)
     ours, baseline, padded = (row["examples_per_s"] for row in rows)
-    result = {"dataset": config.dataset, "model": Path(run).name, **scores, "n_excluded": n_excluded}
+    result = {"dataset": config.dataset, "model": training.model, **scores, "n_excluded": n_excluded}
+    result["train_seconds"] = run.summary()["seconds"]
     result |= {"examples_per_s": ours, "baseline_examples_per_s": baseline, "padded_examples_per_s": padded}
     result |= {"speed_up": rows[1]["our_speed_up"], "padded_speed_up": rows[2]["our_speed_up"]}
-    return Outcome(result, rows)
+    return finished(kept, result, rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +134,6 @@ def _weights(name: str, train: bool) -> Path:
     from bert_sentiment_analysis.shipped_weights import train_stage
 
     return train_stage(name, Path("runs") / PROJECT / "benchmark").path if train else run_path(name)
-
-
-def _train(config: TrainingConfig) -> Path:
-    """The run folder of a training, begun, continued or finished before."""
-    from bert_sentiment_analysis.train import finish
-
-    return finish(config, Path("runs") / PROJECT / "benchmark" / Path(config.dataset).stem).path
 
 
 BENCHMARKS = {

@@ -11,6 +11,19 @@ PROJECT = "bert_sentiment_analysis"
 SHIPPED = Path(__file__).with_name("weights")
 DEFAULT_RUN = "english-sentiment"
 
+# What trains best in some three minutes on a processor. The word vectors, half of all weights, stay as they are and
+# nothing is dropped within the encoder: both save time, and in two passes neither costs accuracy. How many raters agree
+# says more than a label, above all of lukewarm texts.
+QUICK_RECIPE = {
+    "targets": "ratings",
+    "epochs": 2,
+    "learning_rate": 1.5e-4,
+    "freeze": "embeddings",
+    "encoder_dropout": 0.0,
+    "patience": 0,
+    "tracking": "none",
+}
+
 Head = Literal["classification", "rating"]
 Targets = Literal["labels", "ratings"]
 Pooling = Literal["mean", "first"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bert_sentiment_analysis.config import PROJECT, TrainingConfig
+from bert_sentiment_analysis.config import PROJECT, QUICK_RECIPE, TrainingConfig
 from bert_sentiment_analysis.train import run_training
 from shared.config import parse_config, to_dict
 from shared.errors import run_program
@@ -24,20 +24,7 @@ if TYPE_CHECKING:
 
 SECONDS = 200  # measured on 2 cores; the demo's estimate of the time left starts from it
 
-EPOCHS = 2  # a 2-core processor reads the 7,655 train texts once in a minute and a quarter
-# The word vectors, half of all weights, stay as they are, and nothing is dropped within the encoder: both save time on
-# a processor, and in so few passes neither costs accuracy.
-SETTINGS: dict[str, Any] = {
-    "dataset": "rotten_tomatoes",
-    "targets": "ratings",  # how many raters agree says more than a label, above all of lukewarm texts
-    "epochs": EPOCHS,
-    "learning_rate": 1.5e-4,
-    "freeze": "embeddings",
-    "encoder_dropout": 0.0,
-    "evaluations": 2,
-    "patience": 0,
-    "tracking": "none",
-}
+SETTINGS: dict[str, Any] = {**QUICK_RECIPE, "dataset": "rotten_tomatoes"}
 SMOKE = {"dataset": "amazon", "n_train": 64, "epochs": 1, "batch_size": 16, "evaluations": 1}  # the smallest set
 
 # What it is a trial of, and the sentence. `sentiment.kind.` has the words.
