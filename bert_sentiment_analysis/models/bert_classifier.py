@@ -283,7 +283,8 @@ def load_settings(folder: Path) -> ClassifierSettings:
     if not (folder / SETTINGS).is_file():
         raise UserError(
             f"{folder}: no trained classifier here ({SETTINGS} is missing): give the folder that a finished training "
-            f"printed, or finish this one by --resume {folder}"
+            f"printed, or finish this one by --resume {folder}; what ships is made by "
+            "`python -m bert_sentiment_analysis.shipped_weights`"
         )
     values = read_json(folder / SETTINGS)
     if not isinstance(values, dict):

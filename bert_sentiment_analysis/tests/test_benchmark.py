@@ -1,6 +1,7 @@
 """The benchmarks end with the keys of the contract, and their peers compute what we do."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from bert_sentiment_analysis.models.batches import predict_logits
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 from bert_sentiment_analysis.speed import as_pipeline, prediction_speeds, training_speeds
 from shared.datasets import Example
+from shared.files import write_json
+from shared.runs import RunFolder
 
 TEXTS = ["a good film", "bad", "the plot is great and the actor was very good", "dull scene", "awful"] * 3
 
@@ -57,7 +60,16 @@ def test_fine_tune_and_domains_end_with_the_contracts_keys(classifier, tiny_enco
         model = TextClassifier.from_pretrained(str(tiny_encoder("bert")), max_length=16, overlap=4, head=head)
         model.save(tmp_path / name)
         (tmp_path / name / "train_ids.sha256").write_text("")
+    monkeypatch.chdir(tmp_path)  # the benchmark keeps its run below the current folder
     monkeypatch.setattr(benchmark, "run_path", lambda name: tmp_path / name)
+    trained: list[TrainingConfig] = []
+
+    def finish(config: TrainingConfig, folder: Path) -> RunFolder:
+        trained.append(config)
+        write_json(tmp_path / "english-sentiment" / "summary.json", {"seconds": 2.5})
+        return RunFolder(tmp_path / "english-sentiment")
+
+    monkeypatch.setattr("bert_sentiment_analysis.train.finish", finish)
     tests = [Example(text, label=i % 2, rating=float(i % 5 - 2)) for i, text in enumerate(TEXTS)]
     monkeypatch.setattr(shipped_weights, "unseen_tests", lambda run, names, head: ({n: tests for n in names}, 0))
     rates = [{"way": str(i), "examples_per_s": 6.0 / i, "our_speed_up": float(i)} for i in (1, 2, 3)]
@@ -73,7 +85,8 @@ def test_fine_tune_and_domains_end_with_the_contracts_keys(classifier, tiny_enco
     asked |= {"padded_examples_per_s", "seconds", "seed", "threads", "n_excluded"}
     assert asked <= result.keys()
     assert (result["n_test"], result["n_excluded"], result["examples_per_s"]) == (len(TEXTS), 0, 6.0)
-    assert run("fine_tune", "--dataset", "imdb")["dataset"] == "imdb"
+    assert result["train_seconds"] == 2.5 and trained[0].targets == "ratings"
+    assert run("fine_tune", "--dataset", "imdb")["dataset"] == trained[1].dataset == "imdb"
     result = run("domains")
     assert {"pearson_r", "accuracy", "n_test", "n_excluded"} <= result.keys()
     assert result["pearson_r"].keys() == {"tweets", "movie_snippets", "amazon", "nyt"}
