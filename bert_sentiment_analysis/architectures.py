@@ -20,10 +20,10 @@ from typing import Any
 
 from bert_sentiment_analysis.comparison import Contestant, fine_tune
 from bert_sentiment_analysis.config import TrainingConfig
-from bert_sentiment_analysis.data.imdb_dataset import Splits
 from bert_sentiment_analysis.models.baselines import Answers
 from shared.assets import asset_path
 from shared.devices import seed_everything
+from shared.splits import Splits
 
 WIDTH, LAYERS, HEADS, INNER, POSITIONS = 128, 4, 2, 512, 128
 ALBERT_WORD_WIDTH = 64

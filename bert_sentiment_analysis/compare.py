@@ -90,7 +90,8 @@ def compare(config: CompareConfig, folder: Path) -> dict[str, list[dict[str, Any
     Raises UserError for a set that cannot be had, and where no model at all can be measured.
     """
     from bert_sentiment_analysis.comparison import measure, table
-    from bert_sentiment_analysis.data.imdb_dataset import evenly, load_splits
+    from bert_sentiment_analysis.data.imdb_dataset import load_splits
+    from shared.splits import evenly
 
     tables = {}
     for name in config.datasets.split(","):

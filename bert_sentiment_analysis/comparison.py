@@ -16,16 +16,16 @@ from urllib.parse import quote
 import numpy as np
 
 from bert_sentiment_analysis.config import TrainingConfig, run_path
-from bert_sentiment_analysis.data.imdb_dataset import Splits
-from bert_sentiment_analysis.data.leaks import text_hash, text_id
-from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.evaluation.metrics import macro_f1
 from bert_sentiment_analysis.evaluation.significance import bootstrap_interval, compare_models
 from bert_sentiment_analysis.models.baselines import Answers
+from shared.cleaning import clean
 from shared.datasets import Example
 from shared.errors import UserError
 from shared.files import kept_json
+from shared.leaks import text_hash, text_id
 from shared.logging import get_logger
+from shared.splits import Splits
 from shared.timing import Timer
 
 if TYPE_CHECKING:

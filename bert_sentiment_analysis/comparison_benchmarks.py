@@ -52,9 +52,9 @@ class DomainMatrixConfig(BenchmarkConfig):
 
 def domain_matrix(config: DomainMatrixConfig) -> Outcome:
     """`pearson_r` by domain of the model trained on all, and the `accuracy` of the sign of every model."""
-    from bert_sentiment_analysis.data.imdb_dataset import RATED
     from bert_sentiment_analysis.domain_matrix import domain_rows
     from bert_sentiment_analysis.published import PUBLISHED_F1
+    from shared.splits import RATED
 
     run = unfinished_run("domain_matrix", config)
     training = TrainingConfig(model=config.model, epochs=config.epochs, n_train=config.n_train, seed=config.seed)
@@ -100,7 +100,8 @@ def architectures(config: ArchitecturesConfig) -> Outcome:
     """`accuracy` by architecture; the rows have parameters, speed and seconds too."""
     from bert_sentiment_analysis.architectures import contestants
     from bert_sentiment_analysis.comparison import measure, table
-    from bert_sentiment_analysis.data.imdb_dataset import evenly, load_splits
+    from bert_sentiment_analysis.data.imdb_dataset import load_splits
+    from shared.splits import evenly
 
     run = unfinished_run("architectures", config)
     whole = load_splits(config.dataset)

@@ -11,15 +11,15 @@ from typing import Any
 
 from bert_sentiment_analysis.comparison import trained
 from bert_sentiment_analysis.config import TrainingConfig
-from bert_sentiment_analysis.data.imdb_dataset import RATED, Splits, load_rated
-from bert_sentiment_analysis.data.leaks import exclude, load_ids
-from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.models.baselines import vader_scores
 from bert_sentiment_analysis.models.outcome import rating_scores
 from bert_sentiment_analysis.published import PUBLISHED_R
+from shared.cleaning import clean
 from shared.datasets import Example
 from shared.files import kept_json
+from shared.leaks import exclude, load_ids
 from shared.logging import get_logger
+from shared.splits import RATED, Splits, load_rated
 
 log = get_logger(__name__)
 

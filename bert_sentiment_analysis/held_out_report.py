@@ -97,8 +97,8 @@ def _answers(classifier: Any, examples: list[Any]) -> tuple[Any, Any]:
     """Labels (N,) and logits (N, C)."""
     import numpy as np
 
-    from bert_sentiment_analysis.data.preprocessor import clean
     from bert_sentiment_analysis.models.batches import predict_logits
+    from shared.cleaning import clean
 
     logits = predict_logits(classifier, [clean(example.text) for example in examples])
     return np.array([example.label for example in examples]), logits

@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from bert_sentiment_analysis.config import PROJECT
-from bert_sentiment_analysis.data.imdb_dataset import RATED
 from bert_sentiment_analysis.evaluation.calibration import abstains, calibration, risk_coverage
 from bert_sentiment_analysis.evaluation.metrics import classification_metrics
 from bert_sentiment_analysis.evaluation.picture_data import class_name, domain_name
@@ -23,6 +22,7 @@ from bert_sentiment_analysis.evaluation.visualization import (
 from bert_sentiment_analysis.page_models import Page, model_name
 from bert_sentiment_analysis.published import PUBLISHED_R
 from shared.phrases import has_phrase, phrase
+from shared.splits import RATED
 
 RESULTS = Path(__file__).with_name("results")
 HELD_OUT = "held_out.json"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.evaluation.picture_data import BLUE, ORANGE, class_name
 from bert_sentiment_analysis.inference.attributions import Explanation
 from bert_sentiment_analysis.inference.predictor import Prediction
@@ -19,6 +18,7 @@ from bert_sentiment_analysis.page_models import (
     load_or_say,
     model_name,
 )
+from shared.cleaning import clean
 
 # English in both languages of the page, as the models that ship read no other.
 EXAMPLES = {

@@ -66,7 +66,6 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
     """What the training taught and what the answers are worth, in numbers, pictures and examples."""
     import numpy as np
 
-    from bert_sentiment_analysis.data.preprocessor import clean
     from bert_sentiment_analysis.evaluation import visualization
     from bert_sentiment_analysis.evaluation.calibration import apply_temperature, calibration, risk_coverage
     from bert_sentiment_analysis.evaluation.metrics import classification_metrics
@@ -74,6 +73,7 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
     from bert_sentiment_analysis.inference.predictor import Predictor
     from bert_sentiment_analysis.models.batches import predict_logits
     from bert_sentiment_analysis.models.trainer import load_data
+    from shared.cleaning import clean
     from shared.phrases import both, phrase
     from shared.timing import Timer
 
@@ -174,7 +174,7 @@ def count_words(train: "Sequence[Example]", *asked: "Sequence[Example]") -> "lis
     from sklearn.pipeline import make_pipeline
 
     from bert_sentiment_analysis.data.label_noise import INVERSE_REGULARISATION, NGRAMS, TOKEN
-    from bert_sentiment_analysis.data.preprocessor import clean
+    from shared.cleaning import clean
 
     words = TfidfVectorizer(ngram_range=NGRAMS, token_pattern=TOKEN, sublinear_tf=True, min_df=2)
     model = make_pipeline(words, LogisticRegression(C=INVERSE_REGULARISATION, max_iter=300))
@@ -223,7 +223,7 @@ def _mistakes(
     test: "Sequence[Example]", probabilities: "np.ndarray", label_names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The wrong answers that the model was surest of, with what people gave the text."""
-    from bert_sentiment_analysis.data.preprocessor import clean
+    from shared.cleaning import clean
     from shared.phrases import both
 
     answers, confidence = probabilities.argmax(1), probabilities.max(1)

@@ -90,9 +90,9 @@ def publish(run: RunFolder, target: Path) -> dict[str, Any]:
     """
     from safetensors.torch import load_file, save_file
 
-    from bert_sentiment_analysis.data.leaks import TRAIN_IDS
     from bert_sentiment_analysis.models.bert_classifier import MODEL, SETTINGS, TextClassifier
     from bert_sentiment_analysis.models.outcome import test_scores
+    from shared.leaks import TRAIN_IDS
 
     config = build(TrainingConfig, run.config())
     target.mkdir(parents=True, exist_ok=True)
@@ -118,8 +118,9 @@ def unseen_tests(folder: Path, names: Sequence[str], head: str) -> tuple[dict[st
 
     Raises UserError where nothing is left of one.
     """
-    from bert_sentiment_analysis.data.imdb_dataset import load_rated, load_splits
-    from bert_sentiment_analysis.data.leaks import exclude, load_ids
+    from bert_sentiment_analysis.data.imdb_dataset import load_splits
+    from shared.leaks import exclude, load_ids
+    from shared.splits import load_rated
 
     trained_on = load_ids(folder)
     parts = load_rated(names) if head == "rating" else {name: load_splits(name) for name in names}
@@ -129,9 +130,9 @@ def unseen_tests(folder: Path, names: Sequence[str], head: str) -> tuple[dict[st
 
 def held_out_answers(classifier: "TextClassifier", tests: Mapping[str, Sequence["Example"]]) -> dict[str, Any]:
     """What it says of the first set's texts, for the page's plots: ratings, or probabilities by class."""
-    from bert_sentiment_analysis.data.preprocessor import clean
     from bert_sentiment_analysis.evaluation.calibration import apply_temperature
     from bert_sentiment_analysis.models.batches import predict_logits
+    from shared.cleaning import clean
 
     name, examples = next(iter(tests.items()))
     logits = predict_logits(classifier, [clean(example.text) for example in examples])  # (N, C)
@@ -145,7 +146,7 @@ def held_out_answers(classifier: "TextClassifier", tests: Mapping[str, Sequence[
 
 def card(target: Path, config: TrainingConfig, summary: dict[str, Any]) -> str:
     """The model card, in Markdown."""
-    from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_ids
+    from shared.leaks import TRAIN_IDS, load_ids
 
     rates = config.head == "rating"
     score = "pearson_r" if rates else "accuracy"

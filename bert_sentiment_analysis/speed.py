@@ -20,10 +20,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from bert_sentiment_analysis.config import PROJECT, TrainingConfig
 from bert_sentiment_analysis.data.imdb_dataset import load_splits
-from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.models.batches import predict_logits
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 from bert_sentiment_analysis.models.trainer import Data, load_data, make_classifier, make_trainer
+from shared.cleaning import clean
 from shared.config import to_dict
 from shared.devices import choose_device, choose_precision, keep_freed_memory
 from shared.logging import progress_bar

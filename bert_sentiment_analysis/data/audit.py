@@ -21,15 +21,16 @@ from bert_sentiment_analysis.data.checks import (
     overlap,
     usual_script,
 )
-from bert_sentiment_analysis.data.imdb_dataset import NAMES, RATED, label_by_sign, load_splits
-from bert_sentiment_analysis.data.leaks import shared_texts
-from bert_sentiment_analysis.data.preprocessor import clean, normalise
+from bert_sentiment_analysis.data.imdb_dataset import load_splits
 from bert_sentiment_analysis.data.rows import Rows, read_rows
+from shared.cleaning import clean, normalise
 from shared.config import check, parse_config
 from shared.datasets import load_examples
 from shared.errors import UserError, run_program
 from shared.files import write_text
+from shared.leaks import shared_texts
 from shared.logging import get_logger, print_result, print_table, progress_bar, setup_logging
+from shared.splits import NAMES, RATED, label_by_sign
 from shared.timing import Timer
 
 log = get_logger(__name__)

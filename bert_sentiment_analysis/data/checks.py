@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from bert_sentiment_analysis.data.preprocessor import letters, normalise
+from shared.cleaning import letters, normalise
 from shared.datasets import Example
 
 SHORT = 5  # letters or digits

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bert_sentiment_analysis.data.preprocessor import clean
+from shared.cleaning import clean
 from shared.datasets import LABEL_COLUMNS, LOCAL_FORMATS, TEXT_COLUMNS, Example, read_text
 from shared.errors import UserError
 

@@ -1,8 +1,8 @@
 """Exercise 4: a split that cannot leak: the text itself decides on which side it stands."""
 
-from bert_sentiment_analysis.data.leaks import Side
+from shared.leaks import Side
 
-REPLACES = "bert_sentiment_analysis.data.leaks.side_of"
+REPLACES = "shared.leaks.side_of"
 CHECKED_BY = [
     "bert_sentiment_analysis/tests/test_dataset.py::test_the_side_is_fixed_by_the_text_alone",
     "bert_sentiment_analysis/tests/test_dataset.py::test_the_sides_are_80_10_10_and_the_halves_are_even_within_each",
@@ -15,7 +15,7 @@ def side_of(text: str) -> Side:
 
     Drawn at random, a sentence that two data sets share would train in one and test in the other. So:
 
-      1. the text's key, `bert_sentiment_analysis.data.preprocessor.normalise(text)`: copies that differ in case or
+      1. the text's key, `shared.cleaning.normalise(text)`: copies that differ in case or
          punctuation have the same one;
       2. its SHA-256: `hashlib.sha256(key.encode()).hexdigest()`, 64 hexadecimal digits that look random;
       3. the first 16 of them as a number, `int(digits, 16)`, divided by 2 to the 64: a fraction from 0 to 1;

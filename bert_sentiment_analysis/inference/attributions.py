@@ -21,8 +21,8 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
-from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from shared.cleaning import clean
 
 STEPS = 20  # points on the path: the credits of minilm then miss the sum by about a hundredth
 PART_TOKENS = 2048  # of minilm some 0.5 GB

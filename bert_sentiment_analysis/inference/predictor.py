@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.data.rows import check_texts
 from bert_sentiment_analysis.evaluation.calibration import apply_temperature
 from bert_sentiment_analysis.models.batches import predict_logits
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from shared.cleaning import clean
 from shared.devices import choose_device, choose_precision
 from shared.errors import UserError
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from bert_sentiment_analysis.data.checks import UNSPACED, main_script, usual_script
-from bert_sentiment_analysis.data.imdb_dataset import Splits
-from bert_sentiment_analysis.data.preprocessor import clean
+from shared.cleaning import clean
 from shared.datasets import Example
 from shared.errors import UserError
 from shared.files import atomic_path
 from shared.logging import progress_bar
+from shared.splits import Splits
 from shared.text_encoder import load_text_encoder
 from shared.timing import Timer
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
 
@@ -12,24 +11,13 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from bert_sentiment_analysis.data.preprocessor import Row
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier, Windows
 from shared.devices import choose_precision
 
 # Tokens of a batch that predicts, padding included. On a processor small batches stay in its cache: of 512 to 8192 the
 # first was fastest, 1.6 times the last.
 CPU_TOKENS, GPU_TOKENS = 512, 65_536
-
-
-@dataclass(frozen=True)
-class Row:
-    """A text as the model reads it, with its class, its rating, or the share of each class."""
-
-    windows: Windows
-    label: float | int | tuple[float, ...]
-
-    @property
-    def n_tokens(self) -> int:
-        return sum(map(len, self.windows))
 
 
 class TextDataset(Dataset):

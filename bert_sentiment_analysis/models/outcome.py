@@ -8,13 +8,13 @@ import numpy as np
 from transformers import EvalPrediction
 
 from bert_sentiment_analysis.config import TrainingConfig
-from bert_sentiment_analysis.data.leaks import halves
-from bert_sentiment_analysis.data.preprocessor import clean
 from bert_sentiment_analysis.evaluation.calibration import abstain_band, apply_temperature, calibration, fit_temperature
 from bert_sentiment_analysis.evaluation.metrics import correlation, macro_f1
 from bert_sentiment_analysis.models.batches import predict_logits
 from bert_sentiment_analysis.models.bert_classifier import ClassifierSettings, TextClassifier
+from shared.cleaning import clean
 from shared.datasets import Example
+from shared.leaks import halves
 
 
 def class_metrics(prediction: EvalPrediction) -> dict[str, float]:

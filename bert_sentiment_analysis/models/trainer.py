@@ -14,13 +14,11 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from bert_sentiment_analysis.config import PROJECT, Targets, TrainingConfig, run_path
-from bert_sentiment_analysis.data.imdb_dataset import RATED, evenly, load_rated, load_splits
-from bert_sentiment_analysis.data.leaks import TRAIN_IDS, exclude, load_ids, refuse_leaks, save_ids
-from bert_sentiment_analysis.data.preprocessor import clean
+from bert_sentiment_analysis.config import PROJECT, TrainingConfig, run_path
+from bert_sentiment_analysis.data.imdb_dataset import load_splits
+from bert_sentiment_analysis.data.preprocessor import make_rows
 from bert_sentiment_analysis.models.batches import (
     EpochSampler,
-    Row,
     TextDataset,
     autocast,
     collate,
@@ -32,8 +30,10 @@ from shared.datasets import Example
 from shared.devices import choose_device, choose_precision, keep_freed_memory, seed_everything
 from shared.errors import UserError
 from shared.interrupt import StopRequest
+from shared.leaks import TRAIN_IDS, exclude, load_ids, refuse_leaks, save_ids
 from shared.logging import get_logger, progress_bar
 from shared.runs import RunFolder
+from shared.splits import RATED, evenly, load_rated
 from shared.tracking import Tracker, setup_experiment_tracking
 
 log = get_logger(__name__)
@@ -105,29 +105,6 @@ def make_classifier(config: TrainingConfig, label_names: tuple[str, ...]) -> Tex
     counts = (sum(w.numel() for w in classifier.parameters() if w.requires_grad), n_parameters(classifier))
     log.info("%s: %s of %s parameters learn", config.model, *(f"{count:,}" for count in counts))
     return classifier
-
-
-def make_rows(classifier: TextClassifier, examples: list[Example], targets: Targets = "labels") -> list[Row]:
-    """Examples as the model reads them."""
-    windows = classifier.encode([clean(example.text) for example in examples])
-    rating = classifier.settings.head == "rating"
-    n_classes = classifier.settings.n_outputs
-    return [
-        Row(text, e.rating if rating else e.label if targets == "labels" else class_shares(e, n_classes))
-        for text, e in zip(windows, examples, strict=True)
-    ]
-
-
-def class_shares(example: Example, n_classes: int) -> tuple[float, ...]:
-    """The share of people who would put the text into each class: by its rating, else all by its label.
-
-    Of a text with a mean rating of m, a share of 1 / (1 + exp(-1.8 m)) of its raters took the positive side: so it is
-    to within .04 in the single ratings that the packaged sets come with.
-    """
-    if example.rating is None:
-        return tuple(float(i == example.label) for i in range(n_classes))
-    positive = 1 / (1 + math.exp(-1.8 * example.rating))
-    return (1 - positive, positive)
 
 
 class SentimentTrainer(Trainer):

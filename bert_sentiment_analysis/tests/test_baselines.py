@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bert_sentiment_analysis.data.imdb_dataset import Splits
 from bert_sentiment_analysis.models import baselines
 from shared.datasets import Example
 from shared.errors import UserError
+from shared.splits import Splits
 
 
 def examples(n: int, start: int = 0, good: str = "good", bad: str = "bad") -> list[Example]:

@@ -14,12 +14,13 @@ from bert_sentiment_analysis import compare as program
 from bert_sentiment_analysis.compare import CompareConfig, compare, models_to_compare
 from bert_sentiment_analysis.comparison import Contestant, baseline, fine_tuned, measure, table
 from bert_sentiment_analysis.config import TrainingConfig
-from bert_sentiment_analysis.data.imdb_dataset import Splits, evenly, load_splits
-from bert_sentiment_analysis.data.leaks import save_ids
+from bert_sentiment_analysis.data.imdb_dataset import load_splits
 from bert_sentiment_analysis.models.baselines import Answers
 from bert_sentiment_analysis.published import PUBLISHED, published_scores
 from shared.datasets import Example
 from shared.errors import UserError
+from shared.leaks import save_ids
+from shared.splits import Splits, evenly
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,10 +18,10 @@ from bert_sentiment_analysis.comparison_benchmarks import (
     unfinished_run,
 )
 from bert_sentiment_analysis.config import TrainingConfig
-from bert_sentiment_analysis.data.imdb_dataset import RATED, Splits
 from bert_sentiment_analysis.published import PUBLISHED_F1, PUBLISHED_R
 from shared.benchmark import run_benchmarks
 from shared.datasets import Example
+from shared.splits import RATED, Splits
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,11 @@ from functools import cache
 import pytest
 
 from bert_sentiment_analysis.data import imdb_dataset
-from bert_sentiment_analysis.data.imdb_dataset import BLOCK, NAMES, RATED, label_by_sign, load_rated, load_splits
-from bert_sentiment_analysis.data.leaks import (
+from bert_sentiment_analysis.data.imdb_dataset import load_splits
+from shared.cleaning import normalise
+from shared.datasets import Example
+from shared.errors import UserError
+from shared.leaks import (
     TRAIN_IDS,
     exclude,
     halves,
@@ -23,9 +26,7 @@ from bert_sentiment_analysis.data.leaks import (
     text_id,
     text_ids,
 )
-from bert_sentiment_analysis.data.preprocessor import normalise
-from shared.datasets import Example
-from shared.errors import UserError
+from shared.splits import BLOCK, NAMES, RATED, label_by_sign, load_rated
 
 packaged = cache(load_splits)  # reading and splitting the reviews takes seconds
 
@@ -213,7 +214,7 @@ def test_chinese_texts_with_both_labels_are_dropped_and_counted():
 def test_the_raters_agree_with_97_percent_of_the_film_labels():
     """The ceiling: 20 people's mean has the sign of the label in 8,215 of the 8,440 train rows they rated, 0 aside."""
     from bert_sentiment_analysis.data.checks import TextSet, overlap
-    from bert_sentiment_analysis.data.preprocessor import letters
+    from shared.cleaning import letters
 
     films = imdb_dataset.load_examples("rotten_tomatoes")
     keys = {letters(example.text) for example in films}

@@ -9,14 +9,15 @@ from safetensors.torch import load_file
 from bert_sentiment_analysis import shipped_weights
 from bert_sentiment_analysis.config import DEFAULT_RUN, SHIPPED, TrainingConfig
 from bert_sentiment_analysis.data import imdb_dataset
-from bert_sentiment_analysis.data.imdb_dataset import Splits
-from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_ids, text_ids
 from bert_sentiment_analysis.inference.predictor import Predictor
 from bert_sentiment_analysis.models import trainer
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 from bert_sentiment_analysis.shipped_weights import ADAPTER, FIRST, HELD_OUT, TESTS, publish, train_stage, unseen_tests
+from shared import splits
 from shared.datasets import Example
 from shared.errors import UserError
+from shared.leaks import TRAIN_IDS, load_ids, text_ids
+from shared.splits import Splits
 
 
 def part(name: str, side: str, n: int = 16) -> list[Example]:
@@ -36,6 +37,7 @@ def recipe(monkeypatch, tiny_encoder):
     """The recipe's stages over a tiny encoder and tiny sets."""
     for module in (imdb_dataset, trainer):
         monkeypatch.setattr(module, "load_splits", tiny_splits)
+    for module in (splits, trainer):
         monkeypatch.setattr(module, "load_rated", lambda names: {name: tiny_splits(name) for name in names})
     small = {"model": str(tiny_encoder("bert")), "lora_rank": 2, "max_length": 16, "overlap": 4, "device": "cpu"}
     stages = {name: {**stage, "epochs": 1, "evaluations": 1} for name, stage in shipped_weights.STAGES.items()}

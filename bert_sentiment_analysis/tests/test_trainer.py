@@ -14,16 +14,17 @@ from safetensors.torch import load_file
 
 from bert_sentiment_analysis import train as train_program
 from bert_sentiment_analysis.config import PROJECT, TrainingConfig
-from bert_sentiment_analysis.data.imdb_dataset import Splits
-from bert_sentiment_analysis.data.leaks import TRAIN_IDS, load_ids, save_ids, text_id
+from bert_sentiment_analysis.data.preprocessor import class_shares
 from bert_sentiment_analysis.models import trainer
 from bert_sentiment_analysis.models.bert_classifier import MODEL, SETTINGS, TextClassifier
-from bert_sentiment_analysis.models.trainer import CHECKPOINTS, Data, class_shares, last_checkpoint, load_data, train
+from bert_sentiment_analysis.models.trainer import CHECKPOINTS, Data, last_checkpoint, load_data, train
 from shared.config import to_dict
 from shared.datasets import Example
 from shared.errors import UserError
+from shared.leaks import TRAIN_IDS, load_ids, save_ids, text_id
 from shared.logging import setup_logging
 from shared.runs import RunFolder
+from shared.splits import Splits
 
 ROOT = Path(__file__).parents[2]
 SCENES = "film plot actor scene and the of it this a is was very".split()

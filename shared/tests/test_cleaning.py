@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bert_sentiment_analysis.data.preprocessor import clean, letters, normalise
+from shared.cleaning import clean, letters, normalise
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The side a text belongs to, fixed by its own hash, and the tests that no text stands on two sides.
 
-Everything here depends on a text's key alone (`preprocessor.normalise`): not on a seed, on the order of rows, or on
+Everything here depends on a text's key alone (`cleaning.normalise`): not on a seed, on the order of rows, or on
 the file that a text came from.
 """
 
@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from bert_sentiment_analysis.data.preprocessor import normalise
+from shared.cleaning import normalise
 from shared.datasets import Example, read_text
 from shared.errors import UserError
 from shared.files import write_text
