@@ -104,15 +104,7 @@ def explain(classifier: TextClassifier, text: str, steps: int = STEPS) -> Explan
 
 def _windows(classifier: TextClassifier, text: str) -> tuple[list[_Window], int]:
     """The first windows of a text, and how many it has."""
-    encoded = classifier.tokenizer(
-        [text],
-        truncation=True,
-        max_length=classifier.settings.max_length,
-        stride=classifier.settings.overlap,
-        return_overflowing_tokens=True,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-    )
+    encoded = classifier.tokenize([text], return_offsets_mapping=True, return_special_tokens_mask=True)
     columns = (encoded[name][:MOST_WINDOWS] for name in ("input_ids", "special_tokens_mask", "offset_mapping"))
     device = classifier.device
     windows = [

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from transformers import BatchEncoding
 
 from bert_sentiment_analysis.config import Freeze, Head, Pooling, run_path
 from bert_sentiment_analysis.models.encoders import (
@@ -150,7 +151,15 @@ class TextClassifier(nn.Module):
         """The token ids of each text, in windows of at most `max_length`, special tokens included. No text is cut."""
         if not texts:
             return []
-        encoded = self.tokenizer(
+        encoded = self.tokenize(texts)
+        windows: list[Windows] = [[] for _ in texts]
+        for ids, text in zip(encoded["input_ids"], encoded["overflow_to_sample_mapping"], strict=True):
+            windows[text].append(ids)
+        return windows
+
+    def tokenize(self, texts: Sequence[str], **more: bool) -> BatchEncoding:
+        """What the tokenizer makes of each window; `more` are its switches for what else it shall tell of them."""
+        return self.tokenizer(
             list(texts),
             truncation=True,
             max_length=self.settings.max_length,
@@ -158,11 +167,8 @@ class TextClassifier(nn.Module):
             return_overflowing_tokens=True,
             return_attention_mask=False,
             return_token_type_ids=False,
+            **more,
         )
-        windows: list[Windows] = [[] for _ in texts]
-        for ids, text in zip(encoded["input_ids"], encoded["overflow_to_sample_mapping"], strict=True):
-            windows[text].append(ids)
-        return windows
 
     def window_logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token ids (W, T) and what is no padding (W, T) to the logits of each window (W, C), in fp32."""
