@@ -25,7 +25,6 @@ from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 from shared.cleaning import clean
 
 STEPS = 20  # points on the path: the credits of minilm then miss the sum by about a hundredth
-PART_TOKENS = 2048  # of minilm some 0.5 GB
 MOST_WINDOWS = 2  # some seconds each; with windows of 256 tokens about 350 English words
 
 # Letters and digits, with an apostrophe between them. Chinese and Japanese leave no spaces: their pieces stay apart.
@@ -92,7 +91,7 @@ def explain(classifier: TextClassifier, text: str, steps: int = STEPS) -> Explan
     gradients = IntegratedGradients(lambda embedded: _logits(classifier, embedded, learns=True) @ direction)
     by_token: list[tuple[tuple[int, int], float]] = []
     for window, share, target, baseline in zip(windows, shares, real, empty, strict=True):
-        part = max(1, PART_TOKENS // len(window.ids))
+        part = max(1, classifier.part_tokens // 4 // len(window.ids))  # some 0.5 GB
         found = gradients.attribute(target, baseline, n_steps=steps, internal_batch_size=part)  # (1, T, E)
         values = (share * found.sum(-1)[0]).tolist()
         # The special tokens are the same at both ends and get nothing.

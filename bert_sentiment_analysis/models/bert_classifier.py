@@ -3,10 +3,10 @@
 Letters in shapes: B texts, W windows (one or more a text), T tokens of the longest window, D width of the encoder, C
 classes (1 for a rating).
 
-The encoder gives D numbers a token. They are pooled to one vector a window: the mean of all tokens for minilm, which
-was trained that way (arXiv 1908.10084), else the first token, as in BERT (arXiv 1810.04805, section 3.2). One linear
-layer makes logits or a rating of it. A text longer than a window is read in overlapping windows, and its answer is the
-mean of theirs, weighted by their tokens.
+The encoder gives D numbers a token. They are pooled to one vector a window: the first token, as in BERT (arXiv
+1810.04805, section 3.2), but the mean of all tokens for minilm, which was trained that way (arXiv 1908.10084), and for
+a language model, whose first token knows nothing of the rest. One linear layer makes logits or a rating of it. A text
+longer than a window is read in overlapping windows, and its answer is the mean of theirs, weighted by their tokens.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from bert_sentiment_analysis.models.encoders import (
     build_encoder,
     load_encoder,
     position_limit,
+    reads_left_to_right,
     save_encoder,
     weights_checksum,
 )
@@ -38,7 +39,7 @@ from shared.runs import read_json
 
 log = get_logger(__name__)
 
-PART_TOKENS = 8192  # of minilm's training some 2 GB
+PART_NUMBERS = 8192 * 6 * 384  # tokens x layers x width: 8,192 tokens of minilm, whose training then takes some 2 GB
 SETTINGS, MODEL, ENCODER = "classifier.json", "model.safetensors", "encoder"
 
 
@@ -113,7 +114,7 @@ class TextClassifier(nn.Module):
             log.info("windows of %d tokens, not %d: %s has no more positions", limit, max_length, model)
             max_length, overlap = limit, min(overlap, limit // 2)
         if pooling == "auto":
-            pooling = _usual_pooling(folder)
+            pooling = "mean" if reads_left_to_right(encoder) else _usual_pooling(folder)
         keeps_base = freeze == "encoder" or lora_rank > 0
         settings = ClassifierSettings(
             label_names=tuple(label_names),
@@ -133,7 +134,7 @@ class TextClassifier(nn.Module):
         elif freeze == "encoder":
             encoder.requires_grad_(False)
         elif freeze == "embeddings":
-            encoder.embeddings.requires_grad_(False)
+            getattr(encoder, "embeddings", encoder.get_input_embeddings()).requires_grad_(False)
         return cls(encoder, tokenizer, settings)
 
     def train(self, mode: bool = True) -> "TextClassifier":
@@ -147,6 +148,11 @@ class TextClassifier(nn.Module):
     def device(self) -> torch.device:
         return self.output.weight.device
 
+    @property
+    def part_tokens(self) -> int:
+        """How many tokens go through the encoder at once."""
+        return PART_NUMBERS // (self.encoder.config.num_hidden_layers * self.encoder.config.hidden_size)
+
     def encode(self, texts: Sequence[str]) -> list[Windows]:
         """The token ids of each text, in windows of at most `max_length`, special tokens included. No text is cut."""
         if not texts:
@@ -159,7 +165,7 @@ class TextClassifier(nn.Module):
 
     def tokenize(self, texts: Sequence[str], **more: bool) -> BatchEncoding:
         """What the tokenizer makes of each window; `more` are its switches for what else it shall tell of them."""
-        return self.tokenizer(
+        encoded = self.tokenizer(
             list(texts),
             truncation=True,
             max_length=self.settings.max_length,
@@ -169,6 +175,12 @@ class TextClassifier(nn.Module):
             return_token_type_ids=False,
             **more,
         )
+        # To a language model an empty text is no token at all: one of padding gives it an answer.
+        padding = {"input_ids": self.tokenizer.pad_token_id, "special_tokens_mask": 1, "offset_mapping": (0, 0)}
+        for name, value in padding.items():
+            if name in encoded:
+                encoded[name] = [window or [value] for window in encoded[name]]
+        return encoded
 
     def window_logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token ids (W, T) and what is no padding (W, T) to the logits of each window (W, C), in fp32."""
@@ -199,12 +211,12 @@ class TextClassifier(nn.Module):
         return {"loss": functional.cross_entropy(logits, labels), "logits": logits}
 
     def _logits_in_parts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """As `window_logits`, in memory for PART_TOKENS tokens however many there are.
+        """As `window_logits`, in memory for `part_tokens` tokens however many there are.
 
         In training the parts' inner results are computed a second time on the way back instead of being kept
         (arXiv 1604.06174), so that a batch of long reviews costs time and not memory.
         """
-        n = max(1, PART_TOKENS // input_ids.size(1))
+        n = max(1, self.part_tokens // input_ids.size(1))
         if len(input_ids) <= n:
             return self.window_logits(input_ids, attention_mask)
         parts = zip(input_ids.split(n), attention_mask.split(n), strict=True)

@@ -1,4 +1,9 @@
-"""Encoders by short name, hub name or path, through transformers' AutoModel and AutoTokenizer."""
+"""Encoders by short name, hub name or path, through transformers' AutoModel and AutoTokenizer.
+
+minilm         reads both ways; small and quick
+smollm2        a language model, which reads left to right: six times the weights, and it knows more words and turns
+any other      of BERT's family, or a language model's body, as safetensors or as a GGUF file
+"""
 
 import hashlib
 from pathlib import Path
@@ -7,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from bert_sentiment_analysis.config import run_path
@@ -35,16 +41,20 @@ def load_encoder(name: str) -> tuple[nn.Module, Any, Path]:
 
         trained = TextClassifier.load(folder)
         return trained.encoder, trained.tokenizer, folder
-    if not (folder / "config.json").is_file():
+    quantized = _gguf(folder)
+    if not quantized and not (folder / "config.json").is_file():
         raise UserError(f"{name}: no encoder here (config.json is missing): give a model's folder, or {PACKAGED}")
     try:
-        encoder, found = AutoModel.from_pretrained(folder, output_loading_info=True, dtype="float32")
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        encoder, found = AutoModel.from_pretrained(folder, **quantized, output_loading_info=True, dtype="float32")
+    except (OSError, ValueError, KeyError, RuntimeError, IndexError, SafetensorError) as error:
         raise UserError(f"{name}: cannot be loaded ({_first_line(error)}): get it anew, or use {PACKAGED}") from error
     missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
     if missing:
         # transformers would fill them with random numbers.
         raise UserError(f"{name}: weights are missing, such as {missing[0]}: get the model anew, or use {PACKAGED}")
+    if quantized:
+        del encoder.config.quantization_config  # it was multiplied out, and is an ordinary encoder now
+    encoder.config.use_cache = False  # of a language model: nothing is generated
     return _without_pooler(encoder), load_tokenizer(folder), folder
 
 
@@ -66,9 +76,11 @@ def save_encoder(encoder: nn.Module, tokenizer: Any, folder: Path) -> None:
 
 def load_tokenizer(folder: Path) -> Any:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_gguf(folder))
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
         raise UserError(f"{folder}: no readable tokenizer ({_first_line(error)}): get the model anew") from error
+    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+        tokenizer.pad_token = tokenizer.eos_token  # a language model's: which one it is, the mask makes irrelevant
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         raise UserError(f"{folder}: its tokenizer cannot cut windows or pad: use an encoder with a fast tokenizer")
     return tokenizer
@@ -87,14 +99,26 @@ def position_limit(encoder: nn.Module, tokenizer: Any) -> int:
     return 512 if limit >= UNLIMITED else int(limit)
 
 
+def reads_left_to_right(encoder: nn.Module) -> bool:
+    """Whether it is a language model's body, whose first token sees nothing of the text after it."""
+    kind = encoder.config.model_type
+    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
 def weights_checksum(folder: Path) -> str:
     """SHA-256 over the folder's weight files, in the order of their names."""
     digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf")]):
         with open(file, "rb") as opened:
             while block := opened.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _gguf(folder: Path) -> dict[str, str]:
+    """What from_pretrained must be told to read the folder's GGUF file; nothing where the weights are safetensors."""
+    files = sorted(folder.glob("*.gguf"))
+    return {"gguf_file": files[0].name} if files and not any(folder.glob("*.safetensors")) else {}
 
 
 def _without_pooler(encoder: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Tiny encoders of the four architectures with random weights and real tokenizers, on disk as a hub download is."""
+"""Tiny encoders of the four architectures and of a language model, random, on disk as a hub download is."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +38,15 @@ def _byte_pairs():
     return tokenizer, {**names, "unk_token": "<unk>", "mask_token": "<mask>"}
 
 
+def _bare_byte_pairs():
+    """As language models have them: no token before or after a text, and none for padding."""
+    from tokenizers import processors
+
+    tokenizer, _ = _byte_pairs()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    return tokenizer, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+
+
 def _unigram():
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -56,17 +65,21 @@ def build_encoder(architecture: str, folder: Path, positions: int = 32, dropout:
     from transformers import PreTrainedTokenizerFast
 
     kinds = {"bert": _word_piece, "distilbert": _word_piece, "roberta": _byte_pairs, "albert": _unigram}
+    kinds["llama"] = _bare_byte_pairs
     raw, names = kinds[architecture]()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, **names)
     size = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     wide = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     drop = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    name = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta", "albert": "Albert"}[architecture]
+    names = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta", "albert": "Albert", "llama": "Llama"}
+    name = names[architecture]
     if architecture == "distilbert":
         shape = {"dim": 16, "hidden_dim": 32, "n_layers": 2, "n_heads": 2, "dropout": dropout}
         shape |= {"attention_dropout": dropout, "max_position_embeddings": positions}
     elif architecture == "albert":
         shape = {**wide, **drop, "embedding_size": 8, "max_position_embeddings": positions}
+    elif architecture == "llama":
+        shape = {**wide, "max_position_embeddings": positions}
     else:
         # RoBERTa's positions start after the padding id.
         extra = tokenizer.pad_token_id + 1 if architecture == "roberta" else 0

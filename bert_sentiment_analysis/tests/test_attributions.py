@@ -7,7 +7,7 @@ from bert_sentiment_analysis.inference import attributions
 from bert_sentiment_analysis.inference.attributions import explain
 from bert_sentiment_analysis.models.bert_classifier import ClassifierSettings, TextClassifier
 
-ARCHITECTURES = ["bert", "roberta", "distilbert", "albert"]
+ARCHITECTURES = ["bert", "roberta", "distilbert", "albert", "llama"]
 LONG = "the plot is dull and it was bad . " * 4
 
 

@@ -1,4 +1,4 @@
-"""The classifier over the four architectures: windows, pooling, heads, and what is saved and loaded again."""
+"""The classifier over every architecture: windows, pooling, heads, and what is saved and loaded again."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ from bert_sentiment_analysis.models.lora import LoraEmbedding, LoraLinear
 from shared.config import build, parse_config, read_settings
 from shared.errors import UserError
 
-ARCHITECTURES = ("bert", "roberta", "distilbert", "albert")
+ARCHITECTURES = ("bert", "roberta", "distilbert", "albert", "llama")
 LONG = " ".join("the film was good and the plot was not very bad it is a great scene of this actor".split() * 5)
 TEXTS = ["a good film", "awful", LONG, "the plot is dull and it was bad"]
 
@@ -114,6 +114,8 @@ def test_a_text_as_long_as_the_model_allows_fits_and_a_longer_one_is_read_in_win
     windows = model.encode([LONG])[0]
     assert len(windows) > 1 and {len(window) for window in windows[:-1]} == {32}
     assert np.isfinite(logits_of(model, [LONG])).all()
+    if architecture == "llama":  # its positions are angles, not a table that ends
+        return
     with pytest.raises((IndexError, RuntimeError)):  # one more position does not exist
         model.window_logits(torch.ones(1, 33, dtype=torch.long) * 5, torch.ones(1, 33, dtype=torch.long))
 
@@ -122,9 +124,12 @@ def test_a_text_as_long_as_the_model_allows_fits_and_a_longer_one_is_read_in_win
 def test_windows_cover_every_token_in_order_and_overlap_by_as_much_as_asked(architecture, tiny_encoder):
     model = classifier(tiny_encoder(architecture), max_length=12, overlap=4)
     whole = model.tokenizer(LONG, add_special_tokens=False)["input_ids"]
-    inner = [window[1:-1] for window in model.encode([LONG])[0]]
-    starts = range(0, len(whole), 10 - 4)
-    expected = [whole[start : start + 10] for start in starts if start == 0 or start + 4 < len(whole)]
+    special = model.tokenizer.num_special_tokens_to_add()
+    assert special == (0 if architecture == "llama" else 2)
+    size = 12 - special
+    inner = [window[1:-1] if special else window for window in model.encode([LONG])[0]]
+    starts = range(0, len(whole), size - 4)
+    expected = [whole[start : start + size] for start in starts if start == 0 or start + 4 < len(whole)]
     assert inner == expected
 
 
@@ -169,6 +174,22 @@ def test_mean_pooling_is_chosen_where_the_encoder_was_trained_with_it(tiny_encod
     assert classifier(folder, pooling="first").settings.pooling == "first"
 
 
+def test_a_language_model_is_read_by_the_mean_and_an_empty_text_has_an_answer(tiny_encoder):
+    model = classifier(tiny_encoder("llama"))
+    assert model.settings.pooling == "mean"
+    assert model.encode(["", "a"])[0] == [[model.tokenizer.eos_token_id]]
+    assert np.isfinite(logits_of(model, ["", "a good film"])).all()
+
+
+@pytest.mark.network
+def test_the_packaged_language_model_is_an_encoder_too(tmp_path):
+    model = TextClassifier.from_pretrained("smollm2", lora_rank=1).eval()
+    before = logits_of(model, ["a good film", "an awful film"])
+    model.save(tmp_path)
+    assert (tmp_path / MODEL).stat().st_size < 4_000_000
+    np.testing.assert_allclose(logits_of(TextClassifier.load(tmp_path), ["a good film", "an awful film"]), before)
+
+
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 2}], ids=["all weights", "adapter"])
 def test_a_batch_in_parts_gives_the_gradients_of_the_whole_with_dropout_off(options, tiny_encoder, monkeypatch):
     model = classifier(tiny_encoder("bert", dropout=0.0), dropout=0.0, max_length=12, overlap=4, **options).train()
@@ -180,7 +201,7 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole_with_dropout_off(opti
         return [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
 
     whole = gradients()
-    monkeypatch.setattr(bert_classifier, "PART_TOKENS", 30)
+    monkeypatch.setattr(bert_classifier, "PART_NUMBERS", 30 * 2 * 16)  # 30 tokens of two layers of 16
     for one, other in zip(whole, gradients(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
