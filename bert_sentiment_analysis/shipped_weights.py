@@ -1,10 +1,13 @@
 """Make the two adapters that ship with the project, so that it answers well right after installation.
 
-python -m bert_sentiment_analysis.shipped_weights                     both, about two hours on 2 cores
+python -m bert_sentiment_analysis.shipped_weights                     both, about three hours on 2 cores
 python -m bert_sentiment_analysis.shipped_weights --name english-ratings
 
-Both begin with the same stage, all English sets at once, and go on from there. Every stage is an ordinary training in a
-run folder below --output: one that was interrupted goes on where it stopped, one that has ended is not done again.
+english-sentiment   over minilm, which answers in milliseconds: first all English sets at once, then the short ones
+english-ratings     over smollm2: a language model knows more words, and how strongly each is meant
+
+Every stage is an ordinary training in a run folder below --output: one that was interrupted goes on where it stopped,
+one that has ended is not done again.
 Each adapter goes to weights/NAME, in half precision, with a model card, the ids of its training texts, and what it said
 of the held-out ones.
 """
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
 
 HELD_OUT = "held_out.json"
 
-# An adapter of this rank over all linear layers and the word vectors takes 3.5 MB in half precision.
-ADAPTER: dict[str, Any] = {"lora_rank": 24, "overlap": 32, "batch_size": 16, "tracking": "none"}
+# Of these ranks an adapter over all linear layers and the word vectors takes 3.5 MB in half precision.
+RANK = {"minilm": 24, "smollm2": 5}
+FULL_NAME = {"minilm": "all-MiniLM-L6-v2", "smollm2": "SmolLM2-135M-Instruct"}
+COMMON: dict[str, Any] = {"overlap": 32, "batch_size": 16, "patience": 0, "tracking": "none"}
 
-FIRST = "all-english"
+# What each stage learns, from which encoder on, or from which stage before it.
 STAGES: dict[str, dict[str, Any]] = {
-    FIRST: {
+    "all-english": {
+        "model": "minilm",
         "dataset": "imdb,rotten_tomatoes,tweets,amazon,nyt",
         "targets": "ratings",
         "learning_rate": 1.5e-3,
@@ -40,12 +46,14 @@ STAGES: dict[str, dict[str, Any]] = {
         "epochs": 1,
     },
     "english-sentiment": {
+        "model": "all-english",
         "dataset": "rotten_tomatoes,tweets,amazon,nyt",
         "targets": "ratings",
         "learning_rate": 5e-4,
         "epochs": 3,
     },
     "english-ratings": {
+        "model": "smollm2",
         "dataset": "tweets,movie_snippets,amazon,nyt",
         "head": "rating",
         "learning_rate": 5e-4,
@@ -77,10 +85,16 @@ def train_stage(name: str, output: Path) -> RunFolder:
     """The run of a stage below `output`, trained to its end, after the one that it builds on."""
     from bert_sentiment_analysis.train import finish
 
-    settings = {**ADAPTER, **STAGES[name]}
-    if name != FIRST:
-        settings["model"] = str(train_stage(FIRST, output).path)
+    settings = {**COMMON, **STAGES[name], "lora_rank": RANK[encoder_of(name)]}
+    if settings["model"] in STAGES:
+        settings["model"] = str(train_stage(settings["model"], output).path)
     return finish(TrainingConfig(**settings), output / name)
+
+
+def encoder_of(stage: str) -> str:
+    """The packaged encoder that a stage and those before it build on."""
+    model = STAGES[stage]["model"]
+    return encoder_of(model) if model in STAGES else model
 
 
 def publish(run: RunFolder, target: Path) -> dict[str, Any]:
@@ -155,14 +169,16 @@ def card(target: Path, config: TrainingConfig, summary: dict[str, Any]) -> str:
     )
     learned = "a rating from -4 to 4, the mean of 20 people" if rates else "negative or positive, with its probability"
     size = (target / "model.safetensors").stat().st_size / 1e6
+    encoder = encoder_of(target.name)
+    before = STAGES.get(config.model)
+    first = f"First {before['epochs']} pass over {_listed(before['dataset'])}, then " if before else ""
     return f"""# {target.name}
 
-A low-rank adapter of rank {config.lora_rank} over the packaged encoder `minilm` (all-MiniLM-L6-v2), {size:.1f} MB in
+A low-rank adapter of rank {config.lora_rank} over the packaged `{encoder}` ({FULL_NAME[encoder]}), {size:.1f} MB in
 half precision. It tells of an English text: {learned}.
 
 - **Made by** `python -m {PROJECT}.shipped_weights --name {target.name}` · {summary["date"]} · `{summary["commit"]}` ·
-  {summary["hardware"]}. First {STAGES[FIRST]["epochs"]} pass over {STAGES[FIRST]["dataset"].replace(",", ", ")}, then
-  {config.epochs} over {config.dataset.replace(",", ", ")}, of which the best checkpoint was kept.
+  {summary["hardware"]}. {first}{config.epochs} passes over {_listed(config.dataset)}; the best checkpoint was kept.
 - **Data** the train parts of the packaged sets, {len(load_ids(target)):,} texts, whose ids (the first 16 digits of
   their SHA-256) are in `{TRAIN_IDS}`. LICENSES.md names their terms.
 - **Weights** safetensors; MIT like the code, the terms of the data apply to what one does with them.
@@ -175,6 +191,10 @@ half precision. It tells of an English text: {learned}.
 |---|---|---|
 {rows}
 """
+
+
+def _listed(datasets: str) -> str:
+    return datasets.replace(",", ", ")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

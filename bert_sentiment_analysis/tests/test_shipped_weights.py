@@ -12,7 +12,16 @@ from bert_sentiment_analysis.data import imdb_dataset
 from bert_sentiment_analysis.inference.predictor import Predictor
 from bert_sentiment_analysis.models import trainer
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
-from bert_sentiment_analysis.shipped_weights import ADAPTER, FIRST, HELD_OUT, TESTS, publish, train_stage, unseen_tests
+from bert_sentiment_analysis.shipped_weights import (
+    HELD_OUT,
+    RANK,
+    STAGES,
+    TESTS,
+    encoder_of,
+    publish,
+    train_stage,
+    unseen_tests,
+)
 from shared import splits
 from shared.datasets import Example
 from shared.errors import UserError
@@ -34,15 +43,24 @@ def tiny_splits(name: str, **_) -> Splits:
 
 @pytest.fixture
 def recipe(monkeypatch, tiny_encoder):
-    """The recipe's stages over a tiny encoder and tiny sets."""
+    """The recipe's stages over tiny encoders and tiny sets."""
     for module in (imdb_dataset, trainer):
         monkeypatch.setattr(module, "load_splits", tiny_splits)
     for module in (splits, trainer):
         monkeypatch.setattr(module, "load_rated", lambda names: {name: tiny_splits(name) for name in names})
-    small = {"model": str(tiny_encoder("bert")), "lora_rank": 2, "max_length": 16, "overlap": 4, "device": "cpu"}
-    stages = {name: {**stage, "epochs": 1, "evaluations": 1} for name, stage in shipped_weights.STAGES.items()}
-    monkeypatch.setattr(shipped_weights, "ADAPTER", {**shipped_weights.ADAPTER, **small, "precision": "fp32"})
-    monkeypatch.setattr(shipped_weights, "STAGES", stages)
+    tiny = {"minilm": str(tiny_encoder("bert")), "smollm2": str(tiny_encoder("llama"))}
+    small = {"max_length": 16, "overlap": 4, "device": "cpu", "precision": "fp32"}
+    monkeypatch.setattr(shipped_weights, "COMMON", {**shipped_weights.COMMON, **small})
+    for name, stage in STAGES.items():
+        model = tiny.get(stage["model"], stage["model"])
+        monkeypatch.setitem(STAGES, name, {**stage, "model": model, "epochs": 1, "evaluations": 1})
+    for encoder, folder in tiny.items():
+        monkeypatch.setitem(RANK, folder, 2)
+        monkeypatch.setitem(shipped_weights.FULL_NAME, folder, encoder)
+
+
+def _sets(stage: str) -> list[str]:
+    return STAGES[stage]["dataset"].split(",")
 
 
 @pytest.mark.parametrize("name", TESTS)
@@ -52,12 +70,11 @@ def test_a_recipe_leaves_an_adapter_with_card_ids_and_answers(name, recipe, tmp_
     summary = publish(run, target)
     assert {weight.dtype.itemsize for weight in load_file(target / "model.safetensors").values()} == {2}
     assert summary["n_test"].keys() == set(TESTS[name]) and summary["n_excluded"] == 0
-    assert summary["model"] == FIRST and str(tmp_path) not in (target / "config.json").read_text()
+    assert summary["model"] == Path(STAGES[name]["model"]).name
+    assert str(tmp_path / "runs") not in (target / "config.json").read_text()
     assert f"--name {name}" in (target / "README.md").read_text()
-    # The ids of both stages' texts.
-    assert load_ids(target) > load_ids(tmp_path / "runs" / FIRST) or load_ids(target) == load_ids(
-        tmp_path / "runs" / FIRST
-    )
+    trained_on = {name for stage in (name, STAGES[name]["model"]) if stage in STAGES for name in _sets(stage)}
+    assert load_ids(target) == set(text_ids(row.text for name in trained_on for row in part(name, "train")))
     answers = json.loads((target / HELD_OUT).read_text())
     given = answers["predicted"] if "predicted" in answers else answers["probabilities"]
     assert len(given) == 16
@@ -91,10 +108,10 @@ shipped = pytest.mark.skipif(not SHIPPED.is_dir(), reason="the weights are not i
 def test_what_ships_is_small_described_and_upon_the_packaged_encoder(name):
     folder = SHIPPED / name
     assert (folder / "model.safetensors").stat().st_size <= 4_000_000
-    assert json.loads((folder / "classifier.json").read_text())["base"] == "minilm"
+    assert json.loads((folder / "classifier.json").read_text())["base"] == encoder_of(name)
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["n_excluded"] == 0 and f"{summary['date']}" in (folder / "README.md").read_text()
-    assert TrainingConfig(**json.loads((folder / "config.json").read_text())).lora_rank == ADAPTER["lora_rank"]
+    assert TrainingConfig(**json.loads((folder / "config.json").read_text())).lora_rank == RANK[encoder_of(name)]
 
 
 @shipped
