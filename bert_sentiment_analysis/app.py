@@ -41,7 +41,7 @@ def words(language: Language, key: str, **values: object) -> str:
 def choose_model(folders: list[Path], say: Say) -> Model | None:
     """The model of the visitor's choice, described in the sidebar; None where its files are damaged."""
     folder = st.sidebar.selectbox(say("model"), folders, format_func=partial(model_name, say=say), key="model")
-    model = load_or_say(folder)
+    model = load_or_say(folder, say)
     if model is not None:
         classifier = model.predictor.classifier
         count = f"{sum(weight.numel() for weight in classifier.parameters()):,}"

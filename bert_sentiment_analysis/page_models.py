@@ -66,12 +66,12 @@ def load(folder: Path) -> Model:
     return Model(folder, _load(str(folder), version), version)
 
 
-def load_or_say(folder: Path) -> Model | None:
+def load_or_say(folder: Path, say: Say) -> Model | None:
     """As `load`; a fault is shown on the page."""
     try:
         return load(folder)
     except UserError as error:
-        st.error(str(error))
+        st.error(say("fault", reason=error))
         return None
 
 

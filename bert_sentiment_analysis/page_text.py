@@ -116,7 +116,7 @@ def _side_by_side(page: Page, text: str, folders: list[Path]) -> None:
     chosen = st.multiselect(say("compare"), folders, folders[:2], format_func=naming, key="compared")
     rows = []
     for folder in chosen:
-        if (model := load_or_say(folder)) is None:
+        if (model := load_or_say(folder, say)) is None:
             continue
         found = answer(model, text)
         rows.append(

@@ -36,7 +36,7 @@ def show(page: Page) -> None:
     try:
         rows = _read(page, file.name, file.getvalue()) if file else _read_lines(pasted)
     except UserError as error:
-        st.error(str(error))
+        st.error(say("fault", reason=error))
         return
     if rows is None:
         return

@@ -207,6 +207,11 @@ def test_a_bad_file_is_one_line_that_names_it(open_page, name, content):
     assert page.error[0].value.startswith(name) and "/tmp" not in page.error[0].value
 
 
+def test_a_fault_is_introduced_in_the_language_of_the_page(open_page):
+    page = upload(open_page("zh"), b"", "a.csv")
+    assert page.error[0].value.startswith("无法读取") and "a.csv" in page.error[0].value
+
+
 @pytest.mark.parametrize(
     ("name", "content", "n"),
     [
