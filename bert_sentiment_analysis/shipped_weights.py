@@ -54,10 +54,11 @@ STAGES: dict[str, dict[str, Any]] = {
     },
     "english-ratings": {
         "model": "smollm2",
-        "dataset": "tweets,movie_snippets,amazon,nyt",
+        "dataset": "tweets,movie_snippets,amazon,nyt,words",
         "head": "rating",
         "learning_rate": 5e-4,
         "epochs": 3,
+        "evaluations": 3,
     },
 }
 # What each that ships is scored on.

