@@ -35,7 +35,7 @@ class TrainingConfig:
     """Fine-tune an encoder to tell the sentiment of texts."""
 
     model: str = "minilm"
-    """Encoder: minilm (packaged), bert-base-uncased, any hub name, a folder, or that of a run, such as the
+    """Encoder: minilm or smollm2 (packaged), bert-base-uncased, any hub name, a folder, or that of a run, such as the
     english-sentiment that ships."""
     dataset: str = "rotten_tomatoes"
     """Set to learn: a packaged one, a file or a hub set; several packaged ones with commas."""
@@ -48,7 +48,7 @@ class TrainingConfig:
     targets: Targets = "labels"
     """What two classes are learned from where people rated a text: its label, or how many raters agree with it."""
     pooling: Literal["auto", "mean", "first"] = "auto"
-    """Text vector: the mean of all tokens, or the first token; auto takes the mean for minilm and the first else."""
+    """Text vector: the mean of all tokens, or the first one; auto takes what suits the encoder, the mean for minilm."""
     max_length: int = 256
     """Tokens of a window, at most the positions of the model; longer texts are read in several windows."""
     overlap: int = 64

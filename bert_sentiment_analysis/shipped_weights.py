@@ -44,6 +44,7 @@ STAGES: dict[str, dict[str, Any]] = {
         "learning_rate": 1.5e-3,
         "encoder_dropout": 0.0,  # most of the time goes here, and one pass learns nothing by heart
         "epochs": 1,
+        "evaluations": 4,
     },
     "english-sentiment": {
         "model": "all-english",
