@@ -48,7 +48,7 @@ STAGES: dict[str, dict[str, Any]] = {
     },
     "english-sentiment": {
         "model": "all-english",
-        "dataset": "rotten_tomatoes,tweets,amazon,nyt",
+        "dataset": "rotten_tomatoes,tweets,amazon,nyt,words",
         "targets": "ratings",
         "learning_rate": 5e-4,
         "epochs": 3,
