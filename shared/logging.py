@@ -21,6 +21,10 @@ output = Console()
 
 _ROOT = "laptop_llm"
 
+# Where torchao is installed transformers imports it, and without a GPU it would warn at every start of its kernels.
+for _noisy in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(_noisy).setLevel(logging.ERROR)
+
 
 def get_logger(name: str) -> logging.Logger:
     """The logger of a module: `log = get_logger(__name__)`. It prints nothing until a script's `main` sets it up."""

@@ -1,0 +1,137 @@
+"""A compressed classifier as it is shipped: a folder, and the engine that answers from it.
+
+variant.json     how it reads texts, and which engine runs it
+tokenizer.json   its vocabulary
+model.onnx       for ONNX Runtime, or shape.json and model.safetensors for torch
+
+Nothing here needs torch to run an ONNX file: a server that only answers is small and starts quickly. A text longer than
+the model is read in overlapping windows, and its answer is the mean of theirs, weighted by their tokens.
+
+Letters in shapes: N texts, W windows of a batch, T tokens of its longest, C classes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from shared.config import build
+from shared.errors import UserError
+from shared.files import write_json, write_text
+from shared.runs import read_json
+
+VARIANT, ONNX, TOKENIZER = "variant.json", "model.onnx", "tokenizer.json"
+OVERLAP = 32  # tokens that a window shares with the one before it
+
+Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Token ids and mask (W, T) to logits (W, C)."""
+
+
+@dataclass(frozen=True)
+class VariantSettings:
+    """What `variant.json` holds."""
+
+    engine: Literal["onnx", "torch", "torch_bf16", "torch_int8"]
+    label_names: tuple[str, ...]
+    max_length: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label_names", tuple(self.label_names))  # JSON has lists only
+
+
+class Reader:
+    """Texts to windows of token ids. It has a copy of the tokenizer, as it changes how that cuts."""
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
+        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(max_length, stride=min(OVERLAP, max_length // 4))
+
+    def windows(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """The windows of each text, each a list of token ids."""
+        encoded = self.tokenizer.encode_batch_fast(list(texts))
+        return [[first.ids, *(more.ids for more in first.overflowing)] for first in encoded]
+
+
+class Variant:
+    """An opened variant. Logits of the same texts may differ by their batch where activations are quantized with it."""
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        """Raises UserError where files are missing or damaged."""
+        self.folder, self.name = folder, folder.name
+        self.settings = load_settings(folder)
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        except Exception as error:  # the library raises plain Exception
+            raise UserError(f"{folder / TOKENIZER}: missing or damaged: make the variant anew") from error
+        self.reader = Reader(tokenizer, self.settings.max_length)
+        self.engine = _open_onnx(folder / ONNX, threads) if self.settings.engine == "onnx" else _open_torch(folder)
+
+    def logits(self, texts: Sequence[str], batch_size: int = 16) -> np.ndarray:
+        """Logits (N, C) of cleaned texts, taken in the order given, `batch_size` windows at a time."""
+        by_text = self.reader.windows(texts)
+        windows = [window for windows in by_text for window in windows]
+        found = np.concatenate([self.engine(*batch) for batch in batches(windows, batch_size)])  # (W, C)
+        if len(windows) == len(texts):
+            return found
+        owner = np.repeat(np.arange(len(texts)), [len(windows) for windows in by_text])  # (W,)
+        weights = np.array([len(window) for window in windows], dtype=found.dtype)
+        sums = np.zeros((len(texts), found.shape[1]), dtype=found.dtype)
+        np.add.at(sums, owner, found * weights[:, None])
+        return sums / np.bincount(owner, weights)[:, None]
+
+    @property
+    def size_mb(self) -> float:
+        """Megabytes of its weights on the disk; what is the same for all, the tokenizer, is left out."""
+        return sum(file.stat().st_size for file in self.folder.glob("model.*")) / 1e6
+
+
+def batches(windows: Sequence[list[int]], batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Token ids and masks (W, T), each batch padded to its longest window. Padding has the id 0; the mask hides it."""
+    for start in range(0, len(windows), batch_size):
+        batch = windows[start : start + batch_size]
+        width = max(map(len, batch))
+        ids, mask = np.zeros((2, len(batch), width), dtype=np.int64)
+        for row, window in enumerate(batch):
+            ids[row, : len(window)], mask[row, : len(window)] = window, 1
+        yield ids, mask
+
+
+def write_settings(folder: Path, settings: VariantSettings, tokenizer: Tokenizer) -> None:
+    """Complete a variant's folder; the settings come last, as they mark it as whole."""
+    write_text(folder / TOKENIZER, tokenizer.to_str())
+    write_json(folder / VARIANT, asdict(settings))
+
+
+def load_settings(folder: Path) -> VariantSettings:
+    if not (folder / VARIANT).is_file():
+        raise UserError(f"{folder}: no finished variant here ({VARIANT} is missing): make it with optimize")
+    values = read_json(folder / VARIANT)
+    if not isinstance(values, dict):
+        raise UserError(f"{folder / VARIANT}: damaged, not a JSON object: make the variant anew")
+    return build(VariantSettings, values)
+
+
+def _open_onnx(file: Path, threads: int | None) -> Engine:
+    import onnxruntime
+
+    if not file.is_file():
+        raise UserError(f"{file}: missing: make the variant anew")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0  # 0: one a core
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library's own kinds, all of them plain
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{file}: ONNX Runtime cannot load it ({reason}): make the variant anew") from error
+    return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+
+
+def _open_torch(folder: Path) -> Engine:
+    from model_optimization.torch_engine import open_torch
+
+    return open_torch(folder, load_settings(folder).engine)

@@ -1,0 +1,146 @@
+"""Every method by name: first the classifier that it makes, then how that is packed. What is finished is kept on disk.
+
+fp32_torch, bf16_torch, int8_torch_legacy     the subject as it is, run by torch
+fp32_onnx, int8_dynamic, int8_static          the same in ONNX Runtime
+int8_aware                                    trained to bear int8
+magnitude                                     half of the weights zero: no smaller and no quicker
+structured, structured_int8                   heads and neurons removed
+trimmed, trimmed_int8, factorised             a shorter, or narrower, table of word vectors
+student, student_alone                        half the layers, taught, and not taught
+student_int8, stacked_int8                    the student in int8; taught, trimmed, and in int8
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from model_optimization.deployment.onnx_conversion import convert
+from model_optimization.distillation.teacher_student import DistilConfig, distil
+from model_optimization.pruning import magnitude_pruning, structured_pruning, vocabulary
+from model_optimization.quantization.dynamic_quantization import quantize_dynamically
+from model_optimization.quantization.quantization_aware_training import train_aware
+from model_optimization.quantization.static_quantization import calibration_texts, quantize_statically
+from model_optimization.runtime import VARIANT, Variant, VariantSettings, write_settings
+from model_optimization.subject import SHAPE, Subject, load_subject, save_subject
+from model_optimization.texts import Texts, film_texts
+from model_optimization.training import Recipe
+from shared.errors import UserError
+from shared.logging import get_logger
+
+log = get_logger(__name__)
+
+Packing = Literal["torch", "torch_bf16", "torch_int8", "onnx", "dynamic", "static"]
+TORCH: tuple[Packing, ...] = ("torch", "torch_bf16", "torch_int8")
+CALIBRATION = 256  # texts
+AT_LEAST = 5  # occurrences of a piece that is kept
+NARROW = 128  # numbers of a factorised word vector
+
+
+@dataclass(frozen=True)
+class Method:
+    """Which classifier, and how it is packed."""
+
+    classifier: str
+    packing: Packing
+
+
+METHODS: dict[str, Method] = {
+    "fp32_torch": Method("trained", "torch"),
+    "bf16_torch": Method("trained", "torch_bf16"),
+    "int8_torch_legacy": Method("trained", "torch_int8"),
+    "fp32_onnx": Method("trained", "onnx"),
+    "int8_dynamic": Method("trained", "dynamic"),
+    "int8_static": Method("trained", "static"),
+    "int8_aware": Method("aware", "dynamic"),
+    "magnitude": Method("magnitude", "onnx"),
+    "structured": Method("structured", "onnx"),
+    "structured_int8": Method("structured", "dynamic"),
+    "trimmed": Method("trimmed", "onnx"),
+    "trimmed_int8": Method("trimmed", "dynamic"),
+    "factorised": Method("factorised", "onnx"),
+    "student": Method("student", "onnx"),
+    "student_alone": Method("student_alone", "onnx"),
+    "student_int8": Method("student", "dynamic"),
+    "stacked_int8": Method("stacked", "dynamic"),
+}
+
+
+class Workshop:
+    """Makes classifiers and variants below a folder, each once: what is whole there is loaded instead."""
+
+    def __init__(self, subject: Subject, texts: Texts, folder: Path, seed: int = 0) -> None:
+        self.subject, self.texts, self.folder, self.seed = subject, texts, folder, seed
+        self.makers: dict[str, Callable[[Path], Subject]] = {
+            "trained": lambda _: subject,
+            "aware": self._aware,
+            "magnitude": lambda _: magnitude_pruning.prune(subject, 0.5),
+            "structured": self._structured,
+            "trimmed": lambda _: vocabulary.trim(subject, film_texts(), AT_LEAST),
+            "factorised": self._factorised,
+            "student": lambda folder: distil(subject, DistilConfig(dataset=texts.name, seed=seed), folder),
+            "student_alone": self._student_alone,
+            "stacked": lambda _: vocabulary.trim(self.classifier("student"), film_texts(), AT_LEAST),
+        }
+
+    def classifier(self, name: str) -> Subject:
+        folder = self.folder / "classifiers" / name
+        if not (folder / SHAPE).is_file():
+            log.info("making the classifier %s", name)
+            save_subject(self.makers[name](folder), folder)
+        return load_subject(folder)
+
+    def variant(self, name: str) -> Variant:
+        """Raises UserError where it cannot be made here."""
+        method, folder = METHODS[name], self.folder / "variants" / name
+        if (folder / VARIANT).is_file():
+            return Variant(folder)
+        classifier = self.classifier(method.classifier)
+        log.info("packing %s", name)
+        if method.packing in TORCH:
+            save_subject(classifier, folder)
+            settings = VariantSettings(method.packing, classifier.label_names, classifier.max_length)
+            write_settings(folder, settings, classifier.tokenizer)
+            return Variant(folder)
+        if method.packing == "onnx":
+            return convert(classifier, folder)
+        whole = self._whole(method.classifier, classifier)
+        if method.packing == "dynamic":
+            return quantize_dynamically(whole, folder)
+        chosen = calibration_texts([example.text for example in self.texts.train], CALIBRATION)
+        return quantize_statically(whole, chosen, folder)
+
+    def _whole(self, name: str, classifier: Subject) -> Variant:
+        """The classifier in ONNX in 32 bits, which int8 is made of."""
+        folder = self.folder / "onnx" / name
+        return Variant(folder) if (folder / VARIANT).is_file() else convert(classifier, folder)
+
+    def _aware(self, folder: Path) -> Subject:
+        recipe = Recipe(epochs=1, learning_rate=2e-5, seed=self.seed)
+        return train_aware(self.subject, self.texts.train, recipe, folder / "checkpoint.safetensors")
+
+    def _structured(self, folder: Path) -> Subject:
+        config = structured_pruning.StructuredConfig(seed=self.seed)
+        return structured_pruning.prune(self.subject, self.texts, config, folder)
+
+    def _factorised(self, folder: Path) -> Subject:
+        from model_optimization.distillation.teacher_student import learn_from
+
+        narrow = vocabulary.factorise(self.subject, NARROW)
+        recipe = Recipe(epochs=1, learning_rate=1e-4, seed=self.seed)
+        return learn_from(self.subject, narrow, self.texts.train, recipe, folder / "checkpoint.safetensors")
+
+    def _student_alone(self, folder: Path) -> Subject:
+        config = DistilConfig(dataset=self.texts.name, seed=self.seed, teacher=False)
+        return distil(self.subject, config, folder)
+
+
+def choose_methods(names: str) -> list[str]:
+    """The methods named, the baseline first. Raises UserError for one that is not there."""
+    if names == "all":
+        return list(METHODS)
+    chosen = names.split(",")
+    for name in chosen:
+        if name not in METHODS:
+            raise UserError(f"--methods {name}: no such method: choose all, or among {', '.join(METHODS)}")
+    return ["fp32_torch", *(name for name in chosen if name != "fp32_torch")]
