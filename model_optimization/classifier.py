@@ -118,10 +118,14 @@ class Classifier(nn.Module):
         self.output = nn.Linear(shape.width, shape.n_classes)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.classify(self.encode(input_ids, attention_mask), attention_mask)
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The last layer's output (B, T, D)."""
         x, bias = self.embedding(input_ids), padding_bias(attention_mask)
         for layer in self.layers:
             x, _ = layer(x, bias)
-        return self.classify(x, attention_mask)
+        return x
 
     def look_inside(self, input_ids: Tensor, attention_mask: Tensor) -> Inside:
         """As `forward`, with what happens on the way."""

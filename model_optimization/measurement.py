@@ -73,7 +73,7 @@ def _take_turns(
     with progress_bar(f"timing, batch {batch}", turns * len(variants)) as update:
         for turn in range(turns):
             first = turn % len(variants)
-            for variant in [*variants[first:], *variants[:first]]:
+            for place, variant in enumerate([*variants[first:], *variants[:first]], 1):
                 variant.logits(calls[0], batch)  # what was evicted by the others comes back into the caches
                 own = []
                 for call in calls:
@@ -81,7 +81,7 @@ def _take_turns(
                         variant.logits(call, batch)
                     own.append(timer.seconds)
                 seconds[variant.name].append(own)
-                update(1)
+                update(done=turn * len(variants) + place)
     return seconds
 
 
@@ -91,12 +91,21 @@ def peak_mb(folder: Path) -> float:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise UserError(f"{folder}: could not be run alone ({done.stderr.strip().splitlines()[-1]})")
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise UserError(f"{folder}: could not be run alone ({reason}): make the variant anew, or free some memory")
     return float(done.stdout.splitlines()[-1])
 
 
 def answer_alone(folder: str) -> None:
     """Load the variant in this folder, answer some texts, and print the most memory that this process had."""
     Variant(Path(folder)).logits(["a film that is neither good nor bad , but long"] * MEMORY_TEXTS)
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    sys.stdout.write(f"{kilobytes * 1024 / 1e6}\n")
+    sys.stdout.write(f"{_own_peak_kilobytes() * 1024 / 1e6}\n")
+
+
+def _own_peak_kilobytes() -> float:
+    # Not ru_maxrss on Linux: a process that was started by a larger one begins with the other's peak there.
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.is_file() else ():
+        if line.startswith("VmHWM:"):
+            return float(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)

@@ -53,7 +53,7 @@ def optimize(config: OptimizeConfig) -> dict[str, Any]:
     """`rows`, a method and batch size each; `failed`, what could not be made and why; `recommended`, by purpose."""
     import torch
 
-    from model_optimization.measurement import measure
+    from model_optimization.measurement import BASELINE, measure
     from model_optimization.subject import load_subject
     from model_optimization.texts import load_texts
     from model_optimization.workshop import Workshop, choose_methods
@@ -68,6 +68,8 @@ def optimize(config: OptimizeConfig) -> dict[str, Any]:
         try:
             variants.append(workshop.variant(name))
         except UserError as error:
+            if name == BASELINE:
+                raise
             log.warning("%s failed: %s", name, error)
             failed[name] = str(error)
     rows = measure(variants, texts.test, (1, 16), config.turns, config.most_lost)
@@ -75,19 +77,25 @@ def optimize(config: OptimizeConfig) -> dict[str, Any]:
         "rows": rows,
         "failed": failed,
         "recommended": recommend(rows),
+        "most_lost": config.most_lost,
         "n_test": len(texts.test),
         "n_excluded": texts.n_excluded,
     }
 
 
 def recommend(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Among what passes the gate: the quickest with one text, the one that answers most texts, and the smallest."""
+    """Among what passes the gate: the quickest with one text, the one that answers most texts, and the smallest.
+
+    The smallest passes it at both batch sizes. Where nothing passes, as with few test texts, nothing is recommended.
+    """
     shipped = {batch: [row for row in rows if row["batch"] == batch and row["ships"]] for batch in (1, 16)}
-    return {
-        "one_text": min(shipped[1], key=lambda row: row["p50_ms"])["method"],
-        "many_texts": max(shipped[16], key=lambda row: row["texts_per_s"])["method"],
-        "smallest": min(shipped[1], key=lambda row: row["size_mb"])["method"],
+    both = {row["method"] for row in shipped[16]}
+    best = {
+        "one_text": min(shipped[1], key=lambda row: row["p50_ms"], default=None),
+        "many_texts": max(shipped[16], key=lambda row: row["texts_per_s"], default=None),
+        "smallest": min((r for r in shipped[1] if r["method"] in both), key=lambda r: r["size_mb"], default=None),
     }
+    return {purpose: row["method"] for purpose, row in best.items() if row}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,7 +13,7 @@ Letters in shapes: N texts, W windows of a batch, T tokens of its longest, C cla
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -26,6 +26,7 @@ from shared.runs import read_json
 VARIANT, ONNX, TOKENIZER = "variant.json", "model.onnx", "tokenizer.json"
 OVERLAP = 32  # tokens that a window shares with the one before it
 
+EngineName = Literal["onnx", "torch", "torch_bf16", "torch_int8"]
 Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Token ids and mask (W, T) to logits (W, C)."""
 
@@ -34,11 +35,13 @@ Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class VariantSettings:
     """What `variant.json` holds."""
 
-    engine: Literal["onnx", "torch", "torch_bf16", "torch_int8"]
+    engine: EngineName
     label_names: tuple[str, ...]
     max_length: int
 
     def __post_init__(self) -> None:
+        if self.engine not in get_args(EngineName):
+            raise ValueError(f"engine {self.engine}: there is none of that name: make the variant anew")
         object.__setattr__(self, "label_names", tuple(self.label_names))  # JSON has lists only
 
 
@@ -126,7 +129,7 @@ def _open_onnx(file: Path, threads: int | None) -> Engine:
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library's own kinds, all of them plain
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].replace(str(file), "the file")
         raise UserError(f"{file}: ONNX Runtime cannot load it ({reason}): make the variant anew") from error
     return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
 

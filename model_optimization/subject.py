@@ -7,27 +7,29 @@ Everything becomes a `Classifier`, whose file also keeps the tokenizer and the i
 import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from model_optimization.classifier import Classifier, Shape
 from model_optimization.config import SUBJECT
+from model_optimization.families import (
+    Weights,
+    both,
+    family_of,
+    read_all_weights,
+    read_json_object,
+    read_tokenizer,
+    read_weights,
+)
 from shared.config import build
 from shared.errors import UserError
 from shared.files import atomic_path, write_json, write_text
 from shared.hub import resolve_model
 from shared.leaks import TRAIN_IDS, load_ids
-from shared.runs import read_json
 
 SHAPE, MODEL, TOKENIZER = "shape.json", "model.safetensors", "tokenizer.json"
 ALPHA = 16.0  # an adapter's product counts ALPHA / rank times, as bert_sentiment_analysis/models/lora.py trains it
-
-Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,15 @@ def save_subject(subject: Subject, folder: Path) -> None:
 
 
 def _load_own(folder: Path) -> Subject:
-    values = _json(folder / SHAPE)
+    values = read_json_object(folder / SHAPE)
     try:
         shape = build(Shape, values["shape"])
         label_names, max_length = tuple(values["label_names"]), int(values["max_length"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / SHAPE}: damaged ({error}): restore it or make the model anew") from error
     return Subject(
-        fill(shape, _weights(folder / MODEL), folder),
-        _tokenizer(folder / TOKENIZER),
+        fill(shape, read_weights(folder / MODEL), folder),
+        read_tokenizer(folder / TOKENIZER),
         label_names,
         max_length,
         _ids(folder),
@@ -103,15 +105,12 @@ def fill(shape: Shape, weights: Weights, source: Path) -> Classifier:
     return model.eval()
 
 
-# --- a run of bert_sentiment_analysis ---------------------------------------------------------------------------------
-
-
 def _load_run(folder: Path) -> Subject:
     """Its encoder, with the adapter multiplied in, and its output layer."""
-    settings = _json(folder / "classifier.json")
+    settings = read_json_object(folder / "classifier.json")
     if settings.get("head") != "classification":
         raise UserError(f"{folder}: rates texts instead of classifying them: give a run of --head classification")
-    stored = _weights(folder / MODEL)
+    stored = read_weights(folder / MODEL)
     if (base := settings.get("base")) is None:
         encoder_folder = folder / "encoder"
         encoder = {name.removeprefix("encoder."): w for name, w in stored.items() if name.startswith("encoder.")}
@@ -119,11 +118,11 @@ def _load_run(folder: Path) -> Subject:
         encoder_folder = resolve_model(base, suggestion="minilm")
         if _checksum(encoder_folder) != settings.get("base_sha256"):
             raise UserError(f"{folder}: trained upon other weights of {base}: restore those, or train anew")
-        encoder = _safetensors(encoder_folder)
+        encoder = read_all_weights(encoder_folder)
         if rank := settings.get("lora_rank"):
             encoder = _merge(encoder, stored, ALPHA / rank, folder)
-    config = _json(encoder_folder / "config.json")
-    family = _family(config, folder)
+    config = read_json_object(encoder_folder / "config.json")
+    family = family_of(config, folder)
     shape = replace(
         family.shape(config),
         n_classes=len(settings["label_names"]),
@@ -136,7 +135,7 @@ def _load_run(folder: Path) -> Subject:
         raise UserError(f"{folder / MODEL}: holds no output layer: restore it or train anew") from error
     return Subject(
         fill(shape, weights, folder),
-        _tokenizer(encoder_folder / TOKENIZER),
+        read_tokenizer(encoder_folder / TOKENIZER),
         tuple(settings["label_names"]),
         int(settings["max_length"]),
         _ids(folder),
@@ -146,28 +145,31 @@ def _load_run(folder: Path) -> Subject:
 def _merge(encoder: Weights, adapter: Weights, scale: float, folder: Path) -> Weights:
     """W + scale * B A for each linear layer, W + scale * A B for the word vectors (arXiv 2106.09685, section 4.1)."""
     merged = dict(encoder)
-    for name in (name for name in adapter if name.endswith(".a")):
-        target = name.removeprefix("encoder.").removesuffix("a") + "weight"
-        a, b = adapter[name].float(), adapter.get(name.removesuffix("a") + "b", torch.empty(0)).float()
-        product = a @ b if target.endswith("word_embeddings.weight") else b @ a
-        if target not in merged or merged[target].shape != product.shape:
-            raise UserError(f"{folder / MODEL}: its adapter does not fit its encoder ({target}): restore it")
+    stems = sorted({name.removesuffix(end) for end in (".a", ".b") for name in adapter if name.endswith(end)})
+    if not stems:
+        raise UserError(f"{folder / MODEL}: its adapter does not fit its encoder (it has none): restore it")
+    for stem in stems:
+        target = stem.removeprefix("encoder.") + ".weight"
+        try:
+            a, b = adapter[f"{stem}.a"].float(), adapter[f"{stem}.b"].float()
+            product = a @ b if target.endswith("word_embeddings.weight") else b @ a
+            if product.shape != merged[target].shape:
+                raise ValueError
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(f"{folder / MODEL}: its adapter does not fit its encoder ({target}): restore it") from error
         merged[target] = merged[target] + scale * product
     return merged
 
 
-# --- transformers' own classifiers ------------------------------------------------------------------------------------
-
-
 def _load_transformers(folder: Path) -> Subject:
-    config = _json(folder / "config.json")
-    family = _family(config, folder)
-    weights = _safetensors(folder)
+    config = read_json_object(folder / "config.json")
+    family = family_of(config, folder)
+    weights = read_all_weights(folder)
     prefix = f"{config['model_type']}."
     encoder = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
     renamed = family.rename(encoder, config, folder)
     try:
-        renamed |= {ours: weights[theirs] for theirs, ours in _both(family.head)}
+        renamed |= {ours: weights[theirs] for theirs, ours in both(family.head)}
     except KeyError as error:
         raise UserError(f"{folder}: holds no classifier of its own ({error}): train one first") from error
     labels = config.get("id2label") or {}
@@ -175,153 +177,7 @@ def _load_transformers(folder: Path) -> Subject:
     names = tuple(str(labels.get(str(i), f"class {i}")) for i in range(n_classes))
     shape = replace(family.shape(config), n_classes=n_classes, inner=family.inner)
     max_length = min(shape.n_positions, 512)
-    return Subject(fill(shape, renamed, folder), _tokenizer(folder / TOKENIZER), names, max_length, _ids(folder))
-
-
-@dataclass(frozen=True)
-class Family:
-    """How one family of transformers' encoders names its weights: theirs to ours, and of a layer with its number."""
-
-    top: dict[str, str]
-    layer: str
-    parts: dict[str, str]
-    head: dict[str, str]
-    inner: str
-    sizes: tuple[str, str, str, str]
-    """Width, layers, heads and neurons, as the configuration calls them."""
-
-    def shape(self, config: dict[str, Any]) -> Shape:
-        width, n_layers, n_heads, n_neurons = (config[name] for name in self.sizes)
-        return Shape(
-            n_pieces=config["vocab_size"],
-            n_positions=config["max_position_embeddings"] - _unused(config),
-            width=width,
-            head_width=width // n_heads,
-            heads=(n_heads,) * n_layers,
-            neurons=(n_neurons,) * n_layers,
-            n_classes=2,
-            pooling="first",
-            epsilon=config.get("layer_norm_eps", 1e-12),
-        )
-
-    def rename(self, encoder: Weights, config: dict[str, Any], folder: Path) -> Weights:
-        """An encoder's weights by our names. Raises UserError where one is missing."""
-        n_layers = config[self.sizes[1]]
-        pairs = _both(self.top) + [
-            (self.layer.format(i) + theirs, f"layers.{i}.{ours}")
-            for i in range(n_layers)
-            for theirs, ours in _both(self.parts)
-        ]
-        try:
-            ours = {name: encoder[theirs].float() for theirs, name in pairs}
-            positions = encoder["embeddings.position_embeddings.weight"].float()[_unused(config) :]
-        except KeyError as error:
-            raise UserError(f"{folder}: cut short, it holds no {error}: restore it or get it anew") from error
-        segments = encoder.get("embeddings.token_type_embeddings.weight")
-        ours["embedding.words.weight"] = encoder["embeddings.word_embeddings.weight"].float()
-        ours["embedding.positions.weight"] = positions if segments is None else positions + segments[0].float()
-        return ours
-
-
-def _unused(config: dict[str, Any]) -> int:
-    """RoBERTa counts positions from its padding id + 1 on."""
-    return config["pad_token_id"] + 1 if config["model_type"] == "roberta" else 0
-
-
-def _both(names: dict[str, str]) -> list[tuple[str, str]]:
-    """A weight and a bias of each."""
-    return [(f"{a}.{part}", f"{b}.{part}") for a, b in names.items() for part in ("weight", "bias")]
-
-
-_BERT_PARTS = {
-    "attention.self.query": "query",
-    "attention.self.key": "key",
-    "attention.self.value": "value",
-    "attention.output.dense": "attended",
-    "attention.output.LayerNorm": "attended_norm",
-    "intermediate.dense": "up",
-    "output.dense": "down",
-    "output.LayerNorm": "down_norm",
-}
-_BERT_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-_NORM = {"embeddings.LayerNorm": "embedding.norm"}
-FAMILIES = {
-    "bert": Family(
-        top=_NORM,
-        layer="encoder.layer.{}.",
-        parts=_BERT_PARTS,
-        head={"bert.pooler.dense": "inner", "classifier": "output"},
-        inner="tanh",
-        sizes=_BERT_SIZES,
-    ),
-    "roberta": Family(
-        top=_NORM,
-        layer="encoder.layer.{}.",
-        parts=_BERT_PARTS,
-        head={"classifier.dense": "inner", "classifier.out_proj": "output"},
-        inner="tanh",
-        sizes=_BERT_SIZES,
-    ),
-    "distilbert": Family(
-        top=_NORM,
-        layer="transformer.layer.{}.",
-        parts={
-            "attention.q_lin": "query",
-            "attention.k_lin": "key",
-            "attention.v_lin": "value",
-            "attention.out_lin": "attended",
-            "sa_layer_norm": "attended_norm",
-            "ffn.lin1": "up",
-            "ffn.lin2": "down",
-            "output_layer_norm": "down_norm",
-        },
-        head={"pre_classifier": "inner", "classifier": "output"},
-        inner="relu",
-        sizes=("dim", "n_layers", "n_heads", "hidden_dim"),
-    ),
-}
-
-
-def _family(config: dict[str, Any], folder: Path) -> Family:
-    kind = config.get("model_type")
-    if kind not in FAMILIES:
-        raise UserError(f"{folder}: {kind} is not supported: give a classifier of {', '.join(FAMILIES)}")
-    if config.get("hidden_act", config.get("activation", "gelu")) != "gelu":
-        raise UserError(f"{folder}: its activation is not gelu, which is all we compute: give another classifier")
-    return FAMILIES[kind]
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def _json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise UserError(f"{file}: missing: restore it or get the model anew")
-    values = read_json(file)
-    if not isinstance(values, dict):
-        raise UserError(f"{file}: damaged, not a JSON object: restore it or get the model anew")
-    return values
-
-
-def _weights(file: Path) -> Weights:
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{file}: cut short or unreadable ({error}): restore it or get the model anew") from error
-
-
-def _safetensors(folder: Path) -> Weights:
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise UserError(f"{folder}: holds no safetensors: get the model anew in that format")
-    return {name: weight for file in files for name, weight in _weights(file).items()}
-
-
-def _tokenizer(file: Path) -> Tokenizer:
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises plain Exception
-        raise UserError(f"{file}: missing or damaged: get the model with its tokenizer.json") from error
+    return Subject(fill(shape, renamed, folder), read_tokenizer(folder / TOKENIZER), names, max_length, _ids(folder))
 
 
 def _ids(folder: Path) -> frozenset[str]:

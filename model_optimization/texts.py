@@ -7,7 +7,6 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from shared.cleaning import clean, normalise
 from shared.datasets import Example, load_examples
@@ -35,10 +34,7 @@ def load_texts(dataset: str = SENTENCES, trained_on: frozenset[str] = frozenset(
 
     Raises UserError where it has no labels, other classes than the classifier, or nothing left to test on.
     """
-    if Path(dataset).exists():
-        splits = split_by_hash(dataset, _labelled(dataset))
-    else:
-        splits = load_packaged(dataset)
+    splits = load_packaged(dataset) if dataset in NAMES else split_by_hash(dataset, _labelled(dataset))
     test, n_excluded = exclude(splits.test, trained_on)
     highest = max(example.label or 0 for part in splits.parts.values() for example in part)
     if highest >= n_classes:

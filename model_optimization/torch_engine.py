@@ -17,11 +17,10 @@ def open_torch(folder: Path, engine: str) -> Engine:
     model: nn.Module = load_subject(folder).model
     if engine == "torch_int8":
         model = quantize_legacy(model)
-    precision = torch.autocast("cpu", torch.bfloat16, enabled=engine == "torch_bf16")
 
     @torch.inference_mode()
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        with precision:
+        with torch.autocast("cpu", torch.bfloat16, enabled=engine == "torch_bf16"):
             return model(torch.from_numpy(ids), torch.from_numpy(mask)).float().numpy()
 
     return run

@@ -55,11 +55,12 @@ class Recipe:
 
 
 class Batch(NamedTuple):
-    """Token ids and mask (B, T), and which texts they are (B,), by their place in the list."""
+    """Token ids and mask (B, T), which texts they are (B,), by their place in the list, and at which step they came."""
 
     input_ids: Tensor
     attention_mask: Tensor
     places: Tensor
+    step: int = 0
 
 
 def fit(
@@ -91,7 +92,7 @@ def fit(
         for places in _order(windows, recipe, skip=step):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * _schedule(step, n_steps)
-            batch = pad(windows, places, device)
+            batch = pad(windows, places, device)._replace(step=step)
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
                 found = loss(batch)
             optimizer.zero_grad()

@@ -7,7 +7,7 @@ magnitude                                     half of the weights zero: no small
 structured, structured_int8                   heads and neurons removed
 trimmed, trimmed_int8, factorised             a shorter, or narrower, table of word vectors
 student, student_alone                        half the layers, taught, and not taught
-student_int8, stacked_int8                    the student in int8; taught, trimmed, and in int8
+student_int8, stacked_int8                    the student in int8; trimmed, taught, and in int8
 """
 
 from collections.abc import Callable
@@ -78,9 +78,9 @@ class Workshop:
             "structured": self._structured,
             "trimmed": lambda _: vocabulary.trim(subject, film_texts(), AT_LEAST),
             "factorised": self._factorised,
-            "student": lambda folder: distil(subject, DistilConfig(dataset=texts.name, seed=seed), folder),
+            "student": lambda folder: self._student(subject, folder),
             "student_alone": self._student_alone,
-            "stacked": lambda _: vocabulary.trim(self.classifier("student"), film_texts(), AT_LEAST),
+            "stacked": lambda folder: self._student(self.classifier("trimmed"), folder),
         }
 
     def classifier(self, name: str) -> Subject:
@@ -130,6 +130,9 @@ class Workshop:
         recipe = Recipe(epochs=1, learning_rate=1e-4, seed=self.seed)
         return learn_from(self.subject, narrow, self.texts.train, recipe, folder / "checkpoint.safetensors")
 
+    def _student(self, teacher: Subject, folder: Path) -> Subject:
+        return distil(teacher, DistilConfig(dataset=self.texts.name, seed=self.seed), folder)
+
     def _student_alone(self, folder: Path) -> Subject:
         config = DistilConfig(dataset=self.texts.name, seed=self.seed, teacher=False)
         return distil(self.subject, config, folder)
@@ -143,4 +146,4 @@ def choose_methods(names: str) -> list[str]:
     for name in chosen:
         if name not in METHODS:
             raise UserError(f"--methods {name}: no such method: choose all, or among {', '.join(METHODS)}")
-    return ["fp32_torch", *(name for name in chosen if name != "fp32_torch")]
+    return list(dict.fromkeys(["fp32_torch", *chosen]))

@@ -56,8 +56,9 @@ def trim(subject: "Subject", texts: Sequence[str], at_least: int) -> "Subject":
     plain.no_padding()
     plain.no_truncation()
     counts = Counter(piece for found in plain.encode_batch_fast(list(texts)) for piece in found.ids)
-    vocabulary: dict[str, int] = described["model"]["vocab"]
-    special = {token["content"] for token in described["added_tokens"]} | {described["model"]["unk_token"]}
+    added = {token["content"]: token["id"] for token in described["added_tokens"]}  # not all are in the vocabulary
+    vocabulary: dict[str, int] = {**described["model"]["vocab"], **added}
+    special = {*added, described["model"]["unk_token"]}
     kept = [
         (piece, place)
         for piece, place in sorted(vocabulary.items(), key=lambda item: item[1])
@@ -83,7 +84,7 @@ def _renumber(part: Any, places: dict[str, int]) -> None:
         for value in part.values():
             _renumber(value, places)
     elif isinstance(part, list):
-        if len(part) == 2 and part[0] in places and isinstance(part[1], int):  # BERT's own: ["[SEP]", 102]
+        if len(part) == 2 and isinstance(part[0], str) and isinstance(part[1], int):  # BERT's own: ["[SEP]", 102]
             part[1] = places[part[0]]
         for value in part:
             _renumber(value, places)

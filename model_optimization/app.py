@@ -1,0 +1,28 @@
+"""The demo page: which variant of a classifier to ship, and what each of them says of one text."""
+
+from functools import partial
+
+import streamlit as st
+
+from model_optimization import page_ship, page_variants
+from shared.page import choose_language
+from shared.phrases import Language, phrase
+
+
+def main() -> None:
+    st.set_page_config(layout="wide")  # the names of all methods need the room
+    language = choose_language()
+    say = partial(words, language)
+    st.title(phrase("app.page.model_optimization", language))
+    ship, text = st.tabs([say("tab.ship"), say("tab.text")])
+    with ship:
+        page_ship.show(language, say)
+    with text:
+        page_variants.show(language, say)
+
+
+def words(language: Language, key: str, **values: object) -> str:
+    return phrase(f"optimization.page.{key}", language, **values)
+
+
+main()

@@ -1,0 +1,70 @@
+"""The Pareto picture of figures.py as a PNG file with English labels, for the README.
+
+A browser would be needed to export the Plotly figure, so matplotlib draws the same numbers. The background is white and
+opaque: on a dark page the picture is a white card, and its black labels stay readable.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from model_optimization.figures import measure_name
+from model_optimization.measurement import BASELINE
+from model_optimization.picture_data import BLUE, ORANGE, Axis, Row, frontier, name_places, ranges, ticks
+from shared.files import atomic_path
+from shared.phrases import phrase
+
+INCHES = (9.0, 5.6)
+SIZE, LETTER = (575.0, 330.0), (4.9, 10.5)  # the drawing inside its labels and a letter, in points: 72 an inch
+
+
+def draw_pareto(rows: Sequence[Row], axis: Axis, batch: int, file: Path) -> None:
+    """Accuracy against what it costs, as `figures.pareto` shows it."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator, PercentFormatter
+
+    rows = [row for row in rows if row["batch"] == batch]
+    figure = Figure(figsize=INCHES, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    best = frontier(rows, axis)
+    steps = ([row[axis] for row in best], [row["accuracy"] for row in best])
+    axes.plot(*steps, drawstyle="steps-post", color="0.5", linewidth=1.5, label=_words("frontier"))
+    others = [row for row in rows if row["method"] != BASELINE]
+    kinds = [
+        ("baseline", [row for row in rows if row["method"] == BASELINE], BLUE, BLUE, "D"),
+        ("passes", [row for row in others if row["ships"]], BLUE, BLUE, "o"),
+        ("fails", [row for row in others if not row["ships"]], ORANGE, "white", "o"),
+    ]
+    for kind, chosen, colour, inside, marker in kinds:
+        for i, row in enumerate(chosen):
+            low, high = row["accuracy_ci"]
+            axes.plot([row[axis]] * 2, [low, high], color=colour, alpha=0.35, linewidth=1.2)
+            label = _words(f"kind.{kind}", baseline=BASELINE) if i == 0 else None
+            style = {"color": colour, "markerfacecolor": inside, "markersize": 8 if marker == "D" else 7}
+            axes.plot(row[axis], row["accuracy"], marker, label=label, zorder=3, **style)
+    for row, place in zip(rows, name_places(rows, axis, SIZE, LETTER), strict=True):
+        axes.annotate(
+            row["method"],
+            (row[axis], row["accuracy"]),
+            place,
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4},
+        )
+    x, y = ranges(rows, axis)
+    axes.set(xscale="log", xlim=(10 ** x[0], 10 ** x[1]), ylim=y)
+    axes.set(xlabel=measure_name(axis, "en"), ylabel=measure_name("accuracy", "en"))
+    axes.set_xticks(ticks(*x), [f"{tick:g}" for tick in ticks(*x)])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    with atomic_path(file) as draft:
+        # Without the version in it, the file changes only where the picture does.
+        figure.savefig(draft, dpi=130, format="png", metadata={"Software": None})
+
+
+def _words(key: str, **values: object) -> str:
+    return phrase(f"optimization.{key}", "en", **values)
