@@ -172,7 +172,7 @@ def card(target: Path, config: TrainingConfig, summary: dict[str, Any]) -> str:
     learned = "a rating from -4 to 4, the mean of 20 people" if rates else "negative or positive, with its probability"
     size = (target / "model.safetensors").stat().st_size / 1e6
     encoder = encoder_of(target.name)
-    before = STAGES.get(config.model)
+    before = STAGES.get(Path(config.model).name)
     first = f"First {before['epochs']} pass over {_listed(before['dataset'])}, then " if before else ""
     return f"""# {target.name}
 

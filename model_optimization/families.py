@@ -128,6 +128,9 @@ def family_of(config: dict[str, Any], folder: Path) -> Family:
     kind = config.get("model_type")
     if kind not in FAMILIES:
         raise UserError(f"{folder}: {kind} is not supported: give a classifier of {', '.join(FAMILIES)}")
+    needed = (*FAMILIES[kind].sizes, "vocab_size", "max_position_embeddings")
+    if missing := [name for name in needed if not isinstance(config.get(name), int)]:
+        raise UserError(f"{folder}: its config.json says no {missing[0]}: get the model anew")
     if config.get("hidden_act", config.get("activation", "gelu")) != "gelu":
         raise UserError(f"{folder}: its activation is not gelu, which is all we compute: give another classifier")
     return FAMILIES[kind]

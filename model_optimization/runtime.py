@@ -24,8 +24,6 @@ from shared.files import write_json, write_text
 from shared.runs import read_json
 
 VARIANT, ONNX, TOKENIZER = "variant.json", "model.onnx", "tokenizer.json"
-OVERLAP = 32  # tokens that a window shares with the one before it
-
 EngineName = Literal["onnx", "torch", "torch_bf16", "torch_int8"]
 Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Token ids and mask (W, T) to logits (W, C)."""
@@ -38,6 +36,10 @@ class VariantSettings:
     engine: EngineName
     label_names: tuple[str, ...]
     max_length: int
+    overlap: int = 32
+    """Tokens that a window shares with the one before it."""
+    temperature: float = 1.0
+    """What to divide logits by to get honest probabilities."""
 
     def __post_init__(self) -> None:
         if self.engine not in get_args(EngineName):
@@ -48,10 +50,10 @@ class VariantSettings:
 class Reader:
     """Texts to windows of token ids. It has a copy of the tokenizer, as it changes how that cuts."""
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_length: int, overlap: int = 32) -> None:
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(max_length, stride=min(OVERLAP, max_length // 4))
+        self.tokenizer.enable_truncation(max_length, stride=min(overlap, max_length // 4))
 
     def windows(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """The windows of each text, each a list of token ids."""
@@ -70,13 +72,15 @@ class Variant:
             tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         except Exception as error:  # the library raises plain Exception
             raise UserError(f"{folder / TOKENIZER}: missing or damaged: make the variant anew") from error
-        self.reader = Reader(tokenizer, self.settings.max_length)
+        self.reader = Reader(tokenizer, self.settings.max_length, self.settings.overlap)
         self.engine = _open_onnx(folder / ONNX, threads) if self.settings.engine == "onnx" else _open_torch(folder)
 
     def logits(self, texts: Sequence[str], batch_size: int = 16) -> np.ndarray:
         """Logits (N, C) of cleaned texts, taken in the order given, `batch_size` windows at a time."""
         by_text = self.reader.windows(texts)
         windows = [window for windows in by_text for window in windows]
+        if not windows:
+            return np.zeros((0, len(self.settings.label_names)), dtype=np.float32)
         found = np.concatenate([self.engine(*batch) for batch in batches(windows, batch_size)])  # (W, C)
         if len(windows) == len(texts):
             return found
@@ -84,7 +88,7 @@ class Variant:
         weights = np.array([len(window) for window in windows], dtype=found.dtype)
         sums = np.zeros((len(texts), found.shape[1]), dtype=found.dtype)
         np.add.at(sums, owner, found * weights[:, None])
-        return sums / np.bincount(owner, weights)[:, None]
+        return sums / np.bincount(owner, weights)[:, None].astype(found.dtype)
 
     @property
     def size_mb(self) -> float:

@@ -5,8 +5,10 @@ Everything becomes a `Classifier`, whose file also keeps the tokenizer and the i
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -34,16 +36,29 @@ ALPHA = 16.0  # an adapter's product counts ALPHA / rank times, as bert_sentimen
 
 @dataclass(frozen=True)
 class Subject:
-    """A classifier with what belongs to it: `trained_on` are ids of texts, `texts` how it reads them."""
+    """A classifier with what belongs to it: how it reads texts, and the ids of those that it was trained on."""
 
     model: Classifier
     tokenizer: Tokenizer
     label_names: tuple[str, ...]
     max_length: int
+    overlap: int = 32
+    """Tokens that a window of a longer text shares with the one before it."""
+    temperature: float = 1.0
+    """What to divide its logits by to get honest probabilities."""
     trained_on: frozenset[str] = field(default=frozenset(), repr=False)
 
-    def with_model(self, model: Classifier) -> "Subject":
-        return replace(self, model=model.eval())
+    def with_model(self, model: Classifier, trained_on: Iterable[str] = ()) -> "Subject":
+        """The same with another model, which learned from texts with these ids too."""
+        return replace(self, model=model.eval(), trained_on=self.trained_on | frozenset(trained_on))
+
+    def fingerprint(self) -> str:
+        """The same for equal weights, shape and tokenizer, and for nothing else."""
+        digest = hashlib.sha256(f"{self.model.shape} {self.tokenizer.to_str()}".encode())
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def load_subject(source: str | Path = SUBJECT) -> Subject:
@@ -73,7 +88,7 @@ def save_subject(subject: Subject, folder: Path) -> None:
         save_file({name: weight.detach().contiguous() for name, weight in subject.model.state_dict().items()}, draft)
     write_text(folder / TOKENIZER, subject.tokenizer.to_str())
     write_text(folder / TRAIN_IDS, "".join(f"{text}\n" for text in sorted(subject.trained_on)))
-    settings = {"label_names": subject.label_names, "max_length": subject.max_length}
+    settings = {name: getattr(subject, name) for name in ("label_names", "max_length", "overlap", "temperature")}
     write_json(folder / SHAPE, {**settings, "shape": asdict(subject.model.shape)})
 
 
@@ -81,16 +96,25 @@ def _load_own(folder: Path) -> Subject:
     values = read_json_object(folder / SHAPE)
     try:
         shape = build(Shape, values["shape"])
-        label_names, max_length = tuple(values["label_names"]), int(values["max_length"])
+        reading = _reading(values)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / SHAPE}: damaged ({error}): restore it or make the model anew") from error
     return Subject(
         fill(shape, read_weights(folder / MODEL), folder),
         read_tokenizer(folder / TOKENIZER),
-        label_names,
-        max_length,
-        _ids(folder),
+        **reading,
+        trained_on=_ids(folder),
     )
+
+
+def _reading(values: dict[str, Any]) -> dict[str, Any]:
+    """How a stored classifier reads texts and words its answers. Raises KeyError, TypeError or ValueError."""
+    return {
+        "label_names": tuple(map(str, values["label_names"])),
+        "max_length": int(values["max_length"]),
+        "overlap": int(values["overlap"]),
+        "temperature": float(values["temperature"]),
+    }
 
 
 def fill(shape: Shape, weights: Weights, source: Path) -> Classifier:
@@ -123,11 +147,11 @@ def _load_run(folder: Path) -> Subject:
             encoder = _merge(encoder, stored, ALPHA / rank, folder)
     config = read_json_object(encoder_folder / "config.json")
     family = family_of(config, folder)
-    shape = replace(
-        family.shape(config),
-        n_classes=len(settings["label_names"]),
-        pooling=settings["pooling"],
-    )
+    try:
+        reading, pooling = _reading(settings), settings["pooling"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder}/classifier.json: damaged ({error}): restore it or train anew") from error
+    shape = replace(family.shape(config), n_classes=len(reading["label_names"]), pooling=pooling)
     weights = family.rename(encoder, config, folder)
     try:
         weights |= {f"output.{part}": stored[f"output.{part}"] for part in ("weight", "bias")}
@@ -136,9 +160,8 @@ def _load_run(folder: Path) -> Subject:
     return Subject(
         fill(shape, weights, folder),
         read_tokenizer(encoder_folder / TOKENIZER),
-        tuple(settings["label_names"]),
-        int(settings["max_length"]),
-        _ids(folder),
+        **reading,
+        trained_on=_ids(folder),
     )
 
 
@@ -176,8 +199,8 @@ def _load_transformers(folder: Path) -> Subject:
     n_classes = len(renamed["output.bias"])
     names = tuple(str(labels.get(str(i), f"class {i}")) for i in range(n_classes))
     shape = replace(family.shape(config), n_classes=n_classes, inner=family.inner)
-    max_length = min(shape.n_positions, 512)
-    return Subject(fill(shape, renamed, folder), read_tokenizer(folder / TOKENIZER), names, max_length, _ids(folder))
+    model, tokenizer = fill(shape, renamed, folder), read_tokenizer(folder / TOKENIZER)
+    return Subject(model, tokenizer, names, min(shape.n_positions, 512), trained_on=_ids(folder))
 
 
 def _ids(folder: Path) -> frozenset[str]:

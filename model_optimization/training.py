@@ -4,6 +4,7 @@ No dropout and no state but weights and moments, and an order that follows from 
 interrupted goes on bit for bit from its last checkpoint.
 """
 
+import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -70,11 +71,13 @@ def fit(
     recipe: Recipe,
     checkpoint: Path | None = None,
     title: str = "training",
+    about: str = "",
 ) -> nn.Module:
     """Train the weights of `model` that require a gradient, in place, and return it in evaluation mode.
 
     `windows` are token ids of texts. With a `checkpoint` file it is written now and then, gone on from where there is
-    one, and removed at the end. Raises KeyboardInterrupt after Ctrl-C, once that is written.
+    one of the same training, and removed at the end; `about` says what else than recipe, model and texts makes a
+    training the same. Raises KeyboardInterrupt after Ctrl-C, once that is written.
     """
     keep_freed_memory()
     device = choose_device().value
@@ -86,7 +89,8 @@ def fit(
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
     n_steps = math.ceil(len(windows) / recipe.batch_size) * recipe.epochs
-    training = f"{recipe} on {len(windows)} texts"
+    texts = hashlib.sha256(repr(windows).encode()).hexdigest()
+    training = f"{recipe} on {texts} {about}"
     step = _restore(checkpoint, weights, optimizer, training) if checkpoint and checkpoint.exists() else 0
     with StopRequest() as stop, progress_bar(title, n_steps, done=step) as update:
         for places in _order(windows, recipe, skip=step):

@@ -11,34 +11,35 @@ student_int8, stacked_int8                    the student in int8; trimmed, taug
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from model_optimization.deployment.onnx_conversion import convert
+from model_optimization.deployment.onnx_conversion import convert, settings_of
 from model_optimization.distillation.teacher_student import DistilConfig, distil
 from model_optimization.pruning import magnitude_pruning, structured_pruning, vocabulary
 from model_optimization.quantization.dynamic_quantization import quantize_dynamically
 from model_optimization.quantization.quantization_aware_training import train_aware
 from model_optimization.quantization.static_quantization import calibration_texts, quantize_statically
-from model_optimization.runtime import VARIANT, Variant, VariantSettings, write_settings
+from model_optimization.runtime import VARIANT, EngineName, Variant, write_settings
 from model_optimization.subject import SHAPE, Subject, load_subject, save_subject
 from model_optimization.texts import Texts, film_texts
 from model_optimization.training import Recipe
 from shared.errors import UserError
+from shared.files import write_json
 from shared.logging import get_logger
+from shared.runs import read_json
 
 log = get_logger(__name__)
 
 Packing = Literal["torch", "torch_bf16", "torch_int8", "onnx", "dynamic", "static"]
-TORCH: tuple[Packing, ...] = ("torch", "torch_bf16", "torch_int8")
+TORCH: tuple[EngineName, ...] = ("torch", "torch_bf16", "torch_int8")
+MADE_OF = "made_of.json"
 CALIBRATION = 256  # texts
 AT_LEAST = 5  # occurrences of a piece that is kept
 NARROW = 128  # numbers of a factorised word vector
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """Which classifier, and how it is packed."""
 
     classifier: str
@@ -70,6 +71,11 @@ class Workshop:
     """Makes classifiers and variants below a folder, each once: what is whole there is loaded instead."""
 
     def __init__(self, subject: Subject, texts: Texts, folder: Path, seed: int = 0) -> None:
+        """Raises UserError where the folder holds what was made of another classifier, other texts or another seed."""
+        made_of = {"classifier": subject.fingerprint(), "dataset": texts.name, "seed": seed}
+        if (folder / MADE_OF).is_file() and read_json(folder / MADE_OF) != made_of:
+            raise UserError(f"{folder}: holds what was made of another classifier, set or seed: give another --output")
+        write_json(folder / MADE_OF, made_of)
         self.subject, self.texts, self.folder, self.seed = subject, texts, folder, seed
         self.makers: dict[str, Callable[[Path], Subject]] = {
             "trained": lambda _: subject,
@@ -95,25 +101,28 @@ class Workshop:
         method, folder = METHODS[name], self.folder / "variants" / name
         if (folder / VARIANT).is_file():
             return Variant(folder)
+        if method.packing in ("dynamic", "static"):
+            whole = self._whole(method.classifier)
+            log.info("packing %s", name)
+            if method.packing == "dynamic":
+                return quantize_dynamically(whole, folder)
+            chosen = calibration_texts([example.text for example in self.texts.train], CALIBRATION)
+            return quantize_statically(whole, chosen, folder)
         classifier = self.classifier(method.classifier)
         log.info("packing %s", name)
         if method.packing in TORCH:
             save_subject(classifier, folder)
-            settings = VariantSettings(method.packing, classifier.label_names, classifier.max_length)
-            write_settings(folder, settings, classifier.tokenizer)
+            write_settings(folder, settings_of(classifier, method.packing), classifier.tokenizer)
             return Variant(folder)
-        if method.packing == "onnx":
-            return convert(classifier, folder)
-        whole = self._whole(method.classifier, classifier)
-        if method.packing == "dynamic":
-            return quantize_dynamically(whole, folder)
-        chosen = calibration_texts([example.text for example in self.texts.train], CALIBRATION)
-        return quantize_statically(whole, chosen, folder)
+        return convert(classifier, folder)
 
-    def _whole(self, name: str, classifier: Subject) -> Variant:
-        """The classifier in ONNX in 32 bits, which int8 is made of."""
+    def _whole(self, name: str) -> Variant:
+        """The classifier in ONNX in 32 bits, which int8 is made of: a method of its own, or made for this only."""
+        for method, (classifier, packing) in METHODS.items():
+            if (classifier, packing) == (name, "onnx"):
+                return self.variant(method)
         folder = self.folder / "onnx" / name
-        return Variant(folder) if (folder / VARIANT).is_file() else convert(classifier, folder)
+        return Variant(folder) if (folder / VARIANT).is_file() else convert(self.classifier(name), folder)
 
     def _aware(self, folder: Path) -> Subject:
         recipe = Recipe(epochs=1, learning_rate=2e-5, seed=self.seed)

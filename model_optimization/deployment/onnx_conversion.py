@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_optimization.config import PROJECT, SUBJECT
-from model_optimization.runtime import ONNX, Variant, VariantSettings, write_settings
+from model_optimization.runtime import ONNX, EngineName, Variant, VariantSettings, write_settings
 from shared.config import parse_config
 from shared.errors import UserError, run_program
 from shared.files import atomic_path
@@ -52,8 +52,13 @@ def convert(subject: "Subject", folder: Path) -> Variant:
     with atomic_path(folder / ONNX) as draft:
         export(subject.model, draft)
         fuse(draft)
-    write_settings(folder, VariantSettings("onnx", subject.label_names, subject.max_length), subject.tokenizer)
+    write_settings(folder, settings_of(subject, "onnx"), subject.tokenizer)
     return Variant(folder)
+
+
+def settings_of(subject: "Subject", engine: EngineName) -> VariantSettings:
+    """What a variant keeps of its classifier."""
+    return VariantSettings(engine, subject.label_names, subject.max_length, subject.overlap, subject.temperature)
 
 
 def export(model: "nn.Module", file: Path) -> None:

@@ -150,6 +150,7 @@ def learn_from(
     import torch
 
     from model_optimization.training import Batch, first_windows, fit, pad
+    from shared.leaks import text_ids
 
     theirs, ours = (first_windows(subject, examples) for subject in (teacher, student))
     model = copy.deepcopy(student.model)
@@ -168,7 +169,9 @@ def learn_from(
             total = total + weights.attention * attention_loss(found, told, layers, batch.attention_mask)
         return total
 
-    return student.with_model(fit(model, ours, loss, recipe, checkpoint, "learning from the teacher"))
+    told_by = f"{teacher.fingerprint()} {weights} {layers}"
+    fit(model, ours, loss, recipe, checkpoint, "learning from the teacher", told_by)
+    return student.with_model(model, text_ids(example.text for example in examples))
 
 
 def learn_alone(student: "Subject", examples: "Sequence[Example]", recipe: "Recipe", checkpoint: Path) -> "Subject":
@@ -179,6 +182,7 @@ def learn_alone(student: "Subject", examples: "Sequence[Example]", recipe: "Reci
     import torch.nn.functional as functional
 
     from model_optimization.training import Batch, first_windows, fit
+    from shared.leaks import text_ids
 
     model = copy.deepcopy(student.model)
     labels = torch.tensor([example.label for example in examples])
@@ -187,8 +191,8 @@ def learn_alone(student: "Subject", examples: "Sequence[Example]", recipe: "Reci
         logits = model(batch.input_ids, batch.attention_mask)
         return functional.cross_entropy(logits, labels.to(batch.places.device)[batch.places])
 
-    windows = first_windows(student, examples)
-    return student.with_model(fit(model, windows, loss, recipe, checkpoint, "learning from the labels"))
+    fit(model, first_windows(student, examples), loss, recipe, checkpoint, "learning from the labels")
+    return student.with_model(model, text_ids(example.text for example in examples))
 
 
 def distil(teacher: "Subject", config: DistilConfig, folder: Path) -> "Subject":

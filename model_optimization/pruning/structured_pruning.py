@@ -156,10 +156,11 @@ def remove(model: "Classifier", masks: Parts) -> "Classifier":
 
 
 def prune(subject: "Subject", texts: "Texts", config: StructuredConfig, folder: Path) -> "Subject":
-    """Remove the shares of the configuration in equal rounds, learning after each. `folder` is for checkpoints."""
+    """Remove the shares asked for in equal rounds, learning after each; what is finished in `folder` stays."""
     import torch
 
     from model_optimization.distillation.teacher_student import learn_from
+    from model_optimization.subject import SHAPE, load_subject, save_subject
     from model_optimization.training import Recipe, first_windows, pad
 
     teacher, shape = subject, subject.model.shape
@@ -168,6 +169,10 @@ def prune(subject: "Subject", texts: "Texts", config: StructuredConfig, folder: 
     places = sorted(range(0, len(windows), max(1, len(windows) // N_JUDGED)), key=lambda place: len(windows[place]))
     recipe = Recipe(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed)
     for turn in range(1, config.rounds + 1):
+        done = folder / f"round-{turn}"
+        if (done / SHAPE).is_file():
+            subject = load_subject(done)
+            continue
         batches = (pad(windows, places[i : i + 32]) for i in range(0, len(places), 32))
         scores = importance(subject.model, batches, labels)
         shares = {}
@@ -176,7 +181,8 @@ def prune(subject: "Subject", texts: "Texts", config: StructuredConfig, folder: 
             shares[name] = max(0.0, 1 - (1 - getattr(config, name) * turn / config.rounds) / left)
         subject = subject.with_model(remove(subject.model, choose(scores, **shares)))
         log.info("round %d: heads %s, neurons %s", turn, subject.model.shape.heads, subject.model.shape.neurons)
-        subject = learn_from(teacher, subject, texts.train, recipe, folder / f"round-{turn}.safetensors")
+        subject = learn_from(teacher, subject, texts.train, recipe, done / "checkpoint.safetensors")
+        save_subject(subject, done)
     return subject
 
 

@@ -101,7 +101,14 @@ def make_run(checkpoint: Callable[..., Path], tmp_path: Path) -> Callable[..., P
         draw = torch.Generator().manual_seed(1)
         weights = {"output.weight": torch.randn(3, 16, generator=draw), "output.bias": torch.randn(3, generator=draw)}
         settings = {"head": "classification", "label_names": ["no", "maybe", "yes"], "pooling": "mean"}
-        settings |= {"max_length": 24, "base": None, "base_sha256": None, "lora_rank": 0}
+        settings |= {
+            "max_length": 24,
+            "overlap": 8,
+            "temperature": 1.5,
+            "base": None,
+            "base_sha256": None,
+            "lora_rank": 0,
+        }
         if rank is None:
             weights |= {f"encoder.{name}": weight for name, weight in encoder.items()}
             (folder / "encoder").mkdir()
@@ -131,7 +138,7 @@ def build_subject(**changes: Any) -> Subject:
     model = Classifier(Shape(**{"n_pieces": tokenizer.get_vocab_size(), **sizes, **changes}))
     randomise(model)
     names = ("negative", "positive", "neither")[: model.shape.n_classes]
-    return Subject(model.eval(), tokenizer, names, 32, frozenset({"0123456789abcdef"}))
+    return Subject(model.eval(), tokenizer, names, 32, trained_on=frozenset({"0123456789abcdef"}))
 
 
 @pytest.fixture

@@ -58,7 +58,8 @@ def test_the_folder_is_a_whole_variant_and_nothing_else(onnx_variant, subject):
 
     assert {file.name for file in onnx_variant.folder.iterdir()} == {ONNX, TOKENIZER, VARIANT}
     settings = json.loads((onnx_variant.folder / VARIANT).read_text())
-    assert settings == {"engine": "onnx", "label_names": ["negative", "positive"], "max_length": 32}
+    reading = {"max_length": 32, "overlap": 32, "temperature": 1.0}
+    assert settings == {"engine": "onnx", "label_names": ["negative", "positive"], **reading}
     assert (onnx_variant.folder / TOKENIZER).read_text() == subject.tokenizer.to_str()
     model = onnx.load(onnx_variant.folder / ONNX)
     assert {entry.domain: entry.version for entry in model.opset_import}[""] == OPSET

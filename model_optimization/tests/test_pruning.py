@@ -160,9 +160,11 @@ def test_rounds_end_at_the_sizes_that_were_asked_for(heads, neurons, rounds, lef
     smaller = prune(subject, Texts("toy", reviews, reviews, reviews), config, tmp_path)
     assert (sum(smaller.model.shape.heads), sum(smaller.model.shape.neurons)) == left
     assert min(*smaller.model.shape.heads, *smaller.model.shape.neurons) >= 1
-    assert replace(smaller, model=subject.model) == subject and not smaller.model.training
+    same = replace(smaller, model=subject.model, trained_on=subject.trained_on)
+    assert same == subject and smaller.trained_on > subject.trained_on and not smaller.model.training
     assert all(torch.equal(before[name], weight) for name, weight in subject.model.state_dict().items())
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {f"round-{turn}" for turn in range(1, rounds + 1)}
+    assert not list(tmp_path.rglob("checkpoint*"))
 
 
 def test_each_round_removes_its_part_and_learns_from_the_whole_model(subject, make_reviews, tmp_path, monkeypatch):
@@ -171,7 +173,7 @@ def test_each_round_removes_its_part_and_learns_from_the_whole_model(subject, ma
     seen = []
 
     def note(teacher, student, examples, recipe, checkpoint):
-        seen.append((sum(student.model.shape.heads), sum(student.model.shape.neurons), checkpoint.name))
+        seen.append((sum(student.model.shape.heads), sum(student.model.shape.neurons), checkpoint.parent.name))
         assert teacher is subject and recipe.epochs == 2 and len(examples) == 24
         return student
 
@@ -181,6 +183,8 @@ def test_each_round_removes_its_part_and_learns_from_the_whole_model(subject, ma
     prune(subject, Texts("toy", reviews, reviews, reviews), config, tmp_path)
     sizes, names = [entry[:2] for entry in seen], {entry[2] for entry in seen}
     assert sizes == [(7, 48), (5, 32), (4, 16)] and len(names) == 3
+    prune(subject, Texts("toy", reviews, reviews, reviews), config, tmp_path)
+    assert len(seen) == 3, "finished rounds are not repeated"
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.9])

@@ -183,7 +183,8 @@ def test_a_model_trained_to_bear_int8_is_an_ordinary_one_with_weights_that_learn
     changed = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
     assert {f"{name}.weight" for name in linears(learned.model)} <= changed
     assert max((after[name] - before[name]).abs().max() for name in before) < 0.02, "it only learned on"
-    assert replace(learned, model=subject.model) == subject and not learned.model.training
+    same = replace(learned, model=subject.model, trained_on=subject.trained_on)
+    assert same == subject and learned.trained_on > subject.trained_on and not learned.model.training
 
 
 def test_without_torchao_there_is_one_clear_line(subject, make_reviews, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_every_method_names_a_classifier_that_can_be_made(make_subject, toy, tmp
     assert torch.equal(weights["trained"], shop.subject.model.output.weight)
     assert not torch.equal(weights["aware"], weights["trained"])
     files = {file.name for file in tmp_path.rglob("*") if file.is_file()}
-    assert files == {SHAPE, MODEL, "tokenizer.json", "train_ids.sha256"}, "no checkpoint stays"
+    assert files == {SHAPE, MODEL, "tokenizer.json", "train_ids.sha256", "made_of.json"}, "no checkpoint stays"
 
 
 def test_what_is_finished_is_not_made_again(subject, toy, no_export, tmp_path):
@@ -97,13 +98,26 @@ def test_what_is_finished_is_not_made_again(subject, toy, no_export, tmp_path):
         for name in ("student", "student_int8"):
             variant = shop.variant(name)
             assert variant.folder == tmp_path / "variants" / name and variant.logits(["good"]).shape == (1, 2)
-    assert asked == ["student"] and no_export == [tmp_path / "variants" / "student", tmp_path / "onnx" / "student"]
+    assert asked == ["student"] and no_export == [tmp_path / "variants" / "student"]
     (tmp_path / "classifiers" / "student" / SHAPE).unlink()
     (tmp_path / "variants" / "student_int8" / VARIANT).unlink()
     shop.variant("student")
     assert asked == ["student"], "the variant is whole"
     shop.variant("student_int8")
-    assert asked == ["student"] * 2 and len(no_export) == 2, "its ONNX file is whole, the classifier was not"
+    assert asked == ["student"] and len(no_export) == 1, "it is made of the ONNX file, which is whole"
+
+
+def test_a_folder_of_another_classifier_set_or_seed_is_refused(make_subject, toy, tmp_path):
+    Workshop(make_subject(), toy, tmp_path)
+    Workshop(make_subject(), toy, tmp_path)
+    others = [
+        (make_subject(heads=(2, 2)), toy, 0),
+        (make_subject(), replace(toy, name="x"), 0),
+        (make_subject(), toy, 1),
+    ]
+    for subject, its_texts, seed in others:
+        with pytest.raises(UserError, match="of another classifier, set or seed"):
+            Workshop(subject, its_texts, tmp_path, seed)
 
 
 def test_each_packing_gives_the_engine_that_it_names(subject, toy, no_export, tmp_path):
@@ -148,14 +162,14 @@ def measured(subject, toy, no_export, tmp_path, monkeypatch):
 def test_a_row_holds_what_its_answers_were_worth(measured, subject, make_reviews):
     from model_optimization.fidelity import answers
 
-    reviews = make_reviews(200)
+    reviews = make_reviews(400)
     right = answers(subject, reviews) == np.array([review.label for review in reviews])
     rows = {(row["method"], row["batch"]): row for row in measured(reviews)}
     assert rows.keys() == {(name, batch) for name in (BASELINE, "fp32_onnx", "wrong") for batch in (1, 16)}
     for (name, _), row in rows.items():
         own = ~right if name == "wrong" else right
         assert row["accuracy"] == pytest.approx(own.mean())
-        assert row["accuracy_ci"] == wilson_interval(own.sum(), 200)
+        assert row["accuracy_ci"] == wilson_interval(own.sum(), 400)
         assert (row["loss"], row["loss_bound"]) == paired_loss(right, own)
         assert row["ships"] == (row["loss_bound"] <= 0.01) and row["peak_mb"] == 7.0
         assert 0 < row["p50_ms"] <= row["p95_ms"] and row["texts_per_s"] > 0
