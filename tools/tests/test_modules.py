@@ -17,7 +17,8 @@ PACKAGES = ("shared", "tools", *existing_projects())
 # Third-party packages load once; then each module of ours is imported in a fork that has seen no other of ours.
 IMPORT_EACH = """
 import contextlib, importlib, io, json, logging, os, sys, warnings
-for heavy in ("torch", "transformers", "streamlit", "plotly", "mlflow", "datasets", "jsonargparse", "pytest"):
+thirds = "torch transformers torchao streamlit plotly mlflow datasets jsonargparse pytest"
+for heavy in thirds.split():
     with contextlib.suppress(ImportError):
         importlib.import_module(heavy)
 root_handlers, before = list(logging.getLogger().handlers), set(os.listdir("."))
