@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, modeling_gguf_pytorch_utils
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
@@ -25,6 +25,7 @@ UNLIMITED = 100_000  # a tokenizer without a limit says 1e30
 # What they would say of unused heads and unset lengths is checked below, or does not concern us.
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
+modeling_gguf_pytorch_utils.tqdm = transformers_logging.tqdm  # the only bar that would not heed this
 
 
 def load_encoder(name: str) -> tuple[nn.Module, Any, Path]:
