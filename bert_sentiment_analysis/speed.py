@@ -4,6 +4,7 @@ Taking turns spreads the noise of a shared machine over all. Every number is the
 medians of the turns' own ratios.
 """
 
+import logging
 import random
 import statistics
 import tempfile
@@ -166,6 +167,8 @@ class PipelineModel(PreTrainedModel):
 
 
 def as_pipeline(classifier: TextClassifier) -> TextClassificationPipeline:
+    # It knows its models by their class's name, and lists all of them where it does not.
+    logging.getLogger("transformers.pipelines.base").setLevel(logging.CRITICAL)
     return TextClassificationPipeline(
         model=PipelineModel(classifier).eval(), tokenizer=classifier.tokenizer, device=torch.device(classifier.device)
     )
