@@ -160,6 +160,14 @@ def onnx_variant(tmp_path_factory: pytest.TempPathFactory) -> Variant:
     return convert(build_subject(), tmp_path_factory.mktemp("variants") / "fp32_onnx")
 
 
+@pytest.fixture(scope="session")
+def unfused_variant(tmp_path_factory: pytest.TempPathFactory) -> Variant:
+    """The same with attention in its parts, as static int8 wants it."""
+    from model_optimization.deployment.onnx_conversion import convert
+
+    return convert(build_subject(), tmp_path_factory.mktemp("variants") / "unfused", attention=False)
+
+
 @pytest.fixture
 def make_reviews() -> Callable[[int], list[Example]]:
     """`make_reviews(40)`: texts of several lengths, each good or bad by one word."""

@@ -28,6 +28,13 @@ def test_a_pruned_and_narrowed_model_with_a_layer_before_its_classes_goes_too(ma
     subject = make_subject(**sizes, pooling="first", inner="tanh")
     variant = onnx_conversion.convert(subject, tmp_path)
     assert all(row["equal"] for row in parity(subject.model, variant, subject.model.shape.n_pieces))
+    assert operators(tmp_path / ONNX)["Attention"] == 2, "one a layer, each with its own number of heads"
+
+
+def test_attention_stays_in_its_parts_where_that_is_asked_for(subject, unfused_variant):
+    assert all(row["equal"] for row in parity(subject.model, unfused_variant, subject.model.shape.n_pieces))
+    found = operators(unfused_variant.folder / ONNX)
+    assert found["Attention"] == 0 and found["Softmax"] == 2 and found["BiasGelu"] == 2
 
 
 def test_another_model_is_seen_to_differ(subject, onnx_variant):
@@ -47,6 +54,7 @@ def test_a_mask_that_is_not_heeded_is_seen_to_differ(subject, onnx_variant):
 
 def test_single_operators_stand_where_several_were(onnx_variant):
     found = operators(onnx_variant.folder / ONNX)
+    assert found["Attention"] == 2 and not {"Softmax", "Reshape", "Transpose"} & found.keys()
     assert found["BiasGelu"] == 2, "one a layer"
     assert found["SkipLayerNormalization"] + found["LayerNormalization"] == 5, "two a layer, and the embedding's"
     assert found["SkipLayerNormalization"] >= 4

@@ -42,7 +42,7 @@ def no_export(onnx_variant, monkeypatch) -> list[Path]:
     """The ONNX file of the session's subject is taken instead of seconds of export. Notes where to."""
     written = []
 
-    def copied(_: object, folder: Path) -> Variant:
+    def copied(_: object, folder: Path, attention: bool = True) -> Variant:
         written.append(folder)
         shutil.copytree(onnx_variant.folder, folder)
         return Variant(folder)
