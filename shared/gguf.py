@@ -49,7 +49,7 @@ def _multiply_out(file: Path, kept: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(file.parent, **named, dtype=torch.float16)
     except Exception as error:  # the gguf and tokenizers libraries raise whatever a damaged file leads to
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{file}: cannot be loaded ({reason}): get the file anew, or use the packaged smollm2") from error
+        raise UserError(f"{file}: cannot be loaded ({reason}): get it anew, or use the packaged smollm2") from error
     del model.config.quantization_config
     model.hf_quantizer = None  # it is an ordinary model now, which may be saved
     kept.parent.mkdir(parents=True, exist_ok=True)
