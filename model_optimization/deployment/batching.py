@@ -84,7 +84,7 @@ class Batcher:
 
     def __init__(
         self,
-        token_budget: int = 1024,
+        token_budget: int = 256,
         collect_ms: float = 2.0,
         queue_tokens: int = 16384,
         workers: int = 1,

@@ -1,4 +1,4 @@
-"""Around every request: an id, a time limit for its body, an entry in the metrics and one line in the log.
+"""Around every request: an id, limits of its body in time and bytes, an entry in the metrics and one line in the log.
 
 A line never holds a text: only what is listed here, and what a route puts in `request.state.facts`, goes in.
 """
@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from model_optimization.deployment.schema import MAX_BODY_BYTES
 from model_optimization.deployment.server_metrics import ServerMetrics
 from shared.logging import get_logger
 
@@ -41,13 +42,13 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status, coming = perf_counter(), 0, True
+        started, status, coming, received = perf_counter(), 0, True, 0
         request_id = _request_id(scope)
         facts: dict[str, Any] = {}
         scope.setdefault("state", {})["facts"] = facts
 
         async def timed_receive() -> Message:
-            nonlocal coming, status
+            nonlocal coming, received, status
             try:
                 # Once the body is there, what may still come is that the client leaves.
                 async with asyncio.timeout(started + self.body_within_s - perf_counter() if coming else None):
@@ -55,7 +56,9 @@ class Envelope:
             except TimeoutError:
                 late = f"the body took longer than {self.body_within_s:g} s"
                 raise HTTPException(408, late, headers={"Connection": "close"}) from None
-            coming = message.get("more_body", False)
+            coming, received = message.get("more_body", False), received + len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise HTTPException(413, f"more than {MAX_BODY_BYTES:,} bytes: send less at a time")
             if message["type"] == "http.disconnect":
                 status = status or CLIENT_LEFT
             return message

@@ -10,6 +10,7 @@ start. One process is one replica; for more, start several behind a balancer, or
 """
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from model_optimization.config import PROJECT
 from shared.config import check, parse_config
 from shared.errors import run_program
+from shared.logging import setup_logging
 
 PREFIX = "SERVE_"
 
@@ -37,7 +39,7 @@ class ServerConfig:
     """Processor threads for one batch; by default one a core."""
     workers: int = 1
     """Batches computed at once."""
-    token_budget: int = 1024
+    token_budget: int = 256
     """Tokens of a batch, padding included; 1 answers every text alone."""
     collect_ms: float = 2.0
     """Milliseconds that a batch which is not full waits for company while a worker is free."""
@@ -80,18 +82,17 @@ def __getattr__(name: str) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    import sys
-
     flags = list(sys.argv[1:] if argv is None else argv)
     config = parse_config(
         ServerConfig, [*environment_flags(os.environ), *flags], prog=f"python -m {PROJECT}.deployment.fastapi_server"
     )
+    setup_logging()
     import uvicorn
 
-    from model_optimization.deployment.routes import create_app
+    from model_optimization.deployment.routes import create_app, open_store
 
     uvicorn.run(
-        create_app(config),
+        create_app(config, open_store(config)),
         host=config.host,
         port=config.port,
         log_config=None,

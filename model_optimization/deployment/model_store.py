@@ -17,6 +17,7 @@ from shared.errors import UserError
 
 # Of several lengths: an engine takes its memory for each at its first batch.
 PROBES = ("a film to love", "neither good nor bad " * 12, "so dull that nobody stayed until its end " * 40)
+OPEN_WITHIN_S = 120.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -70,7 +71,10 @@ class ModelStore:
         self._one_at_a_time()
         async with self._swapping:
             if version != self.serving.version:
-                chosen = await asyncio.to_thread(self._next, version)
+                try:
+                    chosen = await asyncio.wait_for(asyncio.to_thread(self._next, version), OPEN_WITHIN_S)
+                except TimeoutError as error:
+                    raise UserError(f"{version}: does not answer within {OPEN_WITHIN_S:g} s: look at it") from error
                 self.serving, self.previous = chosen, self.serving
         return self.serving
 

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp
 from model_optimization.deployment.batching import Batcher, EngineFailed, QueueFull, TooMuchText
 from model_optimization.deployment.envelope import CLIENT_LEFT, Envelope, json_log
 from model_optimization.deployment.model_store import Busy, ModelStore, Served, UnknownVersion
-from model_optimization.deployment.schema import MAX_BODY_BYTES, ClassifyRequest, ClassifyResponse, to_answers
+from model_optimization.deployment.schema import ClassifyRequest, ClassifyResponse, to_answers
 from model_optimization.deployment.server_metrics import ServerMetrics
 from model_optimization.runtime import mean_of_windows
 from shared.cleaning import clean
@@ -69,13 +69,23 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem} for status in statuses}
 
 
+def open_store(config: "ServerConfig") -> ModelStore:
+    """The models that the settings name. Raises UserError where there is none that answers."""
+    if config.models:
+        folder = Path(config.models)
+    else:
+        from model_optimization.deployment.default_model import default_models
+
+        folder = default_models()
+    return ModelStore(folder, config.version, config.threads)
+
+
 class Service:
     """What the routes share: the models, the batcher and the numbers."""
 
-    def __init__(self, config: "ServerConfig") -> None:
-        self.config = config
+    def __init__(self, config: "ServerConfig", store: ModelStore | None) -> None:
+        self.config, self.store = config, store
         self.batcher: Batcher | None = None
-        self.store: ModelStore | None = None
         self.metrics = ServerMetrics(lambda: self.batcher.waiting_tokens if self.batcher else 0)
 
     @asynccontextmanager
@@ -83,7 +93,7 @@ class Service:
         """Open the model before the server listens. Raises UserError where there is none."""
         config = self.config
         with json_log():
-            self.store = await asyncio.to_thread(self._open_store)
+            self.store = self.store or await asyncio.to_thread(open_store, config)
             self.metrics.now_serving(self.store.serving.version)
             self.batcher = Batcher(
                 config.token_budget, config.collect_ms, config.queue_tokens, config.workers, self.metrics.on_batch
@@ -94,12 +104,6 @@ class Service:
             yield
             self.batcher.close()
             log.info("stopped")
-
-    def _open_store(self) -> ModelStore:
-        from model_optimization.deployment.default_model import default_models
-
-        folder = Path(self.config.models) if self.config.models else default_models()
-        return ModelStore(folder, self.config.version, self.config.threads)
 
     async def classify(self, asked: ClassifyRequest, request: Request) -> ClassifyResponse:
         served = self.store.get(asked.version)
@@ -188,10 +192,10 @@ async def closed() -> None:
     raise HTTPException(403, "closed: start the server with SERVE_ADMIN_KEY")
 
 
-def create_app(config: "ServerConfig") -> ASGIApp:
-    """The server as an ASGI application, with models and numbers of its own."""
-    service = Service(config)
-    app = FastAPI(title="Sentiment of texts", version="1", lifespan=service.running, max_body_size=MAX_BODY_BYTES)
+def create_app(config: "ServerConfig", store: ModelStore | None = None) -> ASGIApp:
+    """The server as an ASGI application, with numbers of its own. Without a store it opens one when it is started."""
+    service = Service(config, store)
+    app = FastAPI(title="Sentiment of texts", version="1", lifespan=service.running)
     app.state.service = service
     users = [key_needed(config.api_key)] if config.api_key else []
     admins = [key_needed(config.admin_key) if config.admin_key else Depends(closed)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_optimization.deployment import model_store
 from model_optimization.deployment.model_store import Busy, ModelStore, UnknownVersion
 from model_optimization.runtime import ONNX, TOKENIZER, VARIANT
 from shared.errors import UserError
@@ -125,6 +126,20 @@ def test_what_is_not_in_the_folder_is_unknown(name, two_models):
     with pytest.raises(UnknownVersion):
         asyncio.run(store.swap(name))
     assert store.serving.version == "1"
+
+
+def test_a_model_that_does_not_come_back_is_refused_in_time(two_models, monkeypatch):
+    store, gate = ModelStore(two_models, "1"), threading.Event()
+    monkeypatch.setattr(store, "_open", lambda version: gate.wait(10))
+    monkeypatch.setattr(model_store, "OPEN_WITHIN_S", 0.1)
+
+    async def scenario():
+        with pytest.raises(UserError, match="2: does not answer within 0.1 s"):
+            await store.swap("2")
+        gate.set()
+        assert store.serving.version == "1"
+
+    asyncio.run(scenario())
 
 
 def test_one_swap_at_a_time_and_the_loop_goes_on_meanwhile(two_models, monkeypatch):
