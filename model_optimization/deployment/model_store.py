@@ -7,12 +7,14 @@ no time. What cannot be opened, or does not answer, is refused and changes nothi
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from model_optimization.runtime import VARIANT, Variant
+from shared.cleaning import clean
 from shared.errors import UserError
 
 # Of several lengths: an engine takes its memory for each at its first batch.
@@ -35,6 +37,11 @@ class Served:
 
     version: str
     variant: Variant
+
+    def read(self, texts: Sequence[str]) -> tuple[list[str], list[list[list[int]]]]:
+        """The texts cleaned, and the windows of each."""
+        cleaned = [clean(text) for text in texts]
+        return cleaned, self.variant.reader.windows(cleaned)
 
 
 class ModelStore:

@@ -29,11 +29,10 @@ from starlette.types import ASGIApp
 
 from model_optimization.deployment.batching import Batcher, EngineFailed, QueueFull, TooMuchText
 from model_optimization.deployment.envelope import CLIENT_LEFT, Envelope, json_log
-from model_optimization.deployment.model_store import Busy, ModelStore, Served, UnknownVersion
+from model_optimization.deployment.model_store import Busy, ModelStore, UnknownVersion
 from model_optimization.deployment.schema import ClassifyRequest, ClassifyResponse, to_answers
 from model_optimization.deployment.server_metrics import ServerMetrics
 from model_optimization.runtime import mean_of_windows
-from shared.cleaning import clean
 from shared.errors import UserError
 from shared.logging import get_logger
 
@@ -109,9 +108,9 @@ class Service:
         served = self.store.get(asked.version)
         started = perf_counter()
         if sum(map(len, asked.texts)) <= SHORT:
-            texts, by_text = read(served, asked.texts)
+            texts, by_text = served.read(asked.texts)
         else:
-            texts, by_text = await asyncio.to_thread(read, served, asked.texts)
+            texts, by_text = await asyncio.to_thread(served.read, asked.texts)
         self.metrics.stages["read"].observe(perf_counter() - started)
         windows = [window for windows in by_text for window in windows]
         facts = request.state.facts
@@ -148,12 +147,6 @@ class Service:
         self.metrics.now_serving(self.store.serving.version)
         log.info(how, extra={"facts": {"version": self.store.serving.version}})
         return self.models()
-
-
-def read(served: Served, texts: list[str]) -> tuple[list[str], list[list[list[int]]]]:
-    """Cleaned texts, and the windows of each."""
-    cleaned = [clean(text) for text in texts]
-    return cleaned, served.variant.reader.windows(cleaned)
 
 
 class ClientLeft(Exception):
@@ -234,7 +227,7 @@ def create_app(config: "ServerConfig", store: ModelStore | None = None) -> ASGIA
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    _explain(app)
+    explain_errors(app)
     return Envelope(app, service.metrics, config.body_within_s)
 
 
@@ -249,7 +242,7 @@ STATUSES: dict[type[Exception], int] = {
 }
 
 
-def _explain(app: FastAPI) -> None:
+def explain_errors(app: FastAPI) -> None:
     """Answer each of our own errors with its status and its words."""
 
     async def explain(_: Request, error: Exception) -> JSONResponse:
