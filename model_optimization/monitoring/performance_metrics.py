@@ -75,16 +75,18 @@ class Sample(NamedTuple):
     """How long after its time it was sent: the generator's own fault."""
 
 
-async def offer(
-    url: str, bodies: Sequence[bytes], rate: float, seconds: float, seed: int = 0, api_key: str | None = None
-) -> list[Sample]:
+def arrivals(rate: float, seconds: float, seed: int) -> np.ndarray:
+    """Times of a Poisson process, in seconds from its begin: gaps of an exponential distribution."""
+    gaps = np.random.default_rng(seed).exponential(1 / rate, min(LONGEST_LOAD, int(2 * rate * seconds) + 20))
+    times = np.cumsum(gaps)
+    return times[times < seconds]
+
+
+async def offer(url: str, bodies: Sequence[bytes], rate: float, seconds: float, seed: int = 0) -> list[Sample]:
     """Send the bodies in turn at the times of a Poisson process, and wait for all answers."""
     import aiohttp
 
-    draw = np.random.default_rng(seed)
-    times = np.cumsum(draw.exponential(1 / rate, min(LONGEST_LOAD, int(2 * rate * seconds) + 20)))
-    times = times[times < seconds]
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+    headers = {"Content-Type": "application/json"}
     samples: list[Sample] = []
 
     async def ask(session: aiohttp.ClientSession, body: bytes, intended: float) -> None:
@@ -102,7 +104,7 @@ async def offer(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
         begin = perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            for place, time in enumerate(times):
+            for place, time in enumerate(arrivals(rate, seconds, seed)):
                 if (early := begin + time - perf_counter()) > 0:
                     await asyncio.sleep(early)
                 tasks.create_task(ask(session, bodies[place % len(bodies)], begin + time))
