@@ -4,17 +4,18 @@ A line never holds a text: only what is listed here, and what a route puts in `r
 """
 
 import asyncio
+import itertools
 import json
 import logging
-import queue
 import re
+import sys
 import threading
 import traceback
 import uuid
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from logging.handlers import QueueHandler, QueueListener
 from time import perf_counter
 from typing import Any
 
@@ -29,6 +30,7 @@ from shared.logging import get_logger
 log = get_logger(__name__)
 CLIENT_LEFT = 499  # nginx's number for it; no client ever sees it
 LINES_HELD = 10_000
+_PROCESS, _NUMBERS = uuid.uuid4().hex.encode(), itertools.count(1)
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -89,9 +91,9 @@ class Envelope:
 
 
 def _request_id(scope: Scope) -> bytes:
-    """The client's own, where it gave a plain one."""
+    """The client's own, where it gave a plain one; else one of this process, by number, as drawing one takes longer."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given if _ID.fullmatch(given) else uuid.uuid4().hex.encode()
+    return given if _ID.fullmatch(given) else b"%s-%d" % (_PROCESS, next(_NUMBERS))
 
 
 class JsonLines(logging.Formatter):
@@ -103,24 +105,49 @@ class JsonLines(logging.Formatter):
         return json.dumps(line | getattr(record, "facts", {}), ensure_ascii=False)
 
 
+class LaterHandler(logging.Handler):
+    """Keeps records, which a thread of its own formats and writes to stderr ten times a second.
+
+    So a full disk or a pipe that nobody reads holds up no request, and a request does not pay for waking a thread. What
+    cannot be kept or written is dropped.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JsonLines())
+        self.kept: deque[logging.LogRecord] = deque()
+        self.stopping = threading.Event()
+        self.writer = threading.Thread(target=self._write, daemon=True)
+        self.writer.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.kept) < LINES_HELD:
+            self.kept.append(record)
+
+    def close(self) -> None:
+        self.stopping.set()
+        self.writer.join(1.0)  # and no longer: the pipe may be full
+        super().close()
+
+    def _write(self) -> None:
+        stop = False
+        while not stop:
+            stop = self.stopping.wait(0.1)
+            lines = [self.format(self.kept.popleft()) + "\n" for _ in range(len(self.kept))]
+            if lines:
+                with suppress(OSError, ValueError):  # a full disk, a closed pipe: there is nowhere to complain
+                    sys.stderr.write("".join(lines))
+                    sys.stderr.flush()
+
+
 @contextmanager
 def json_log(level: int = logging.INFO) -> Iterator[None]:
-    """Within the block what we and uvicorn log goes to stderr as lines of JSON.
-
-    A thread of its own writes them, so that a full disk or a pipe that nobody reads holds up no request; what it cannot
-    keep up with is dropped.
-    """
-    lines: queue.Queue[Any] = queue.Queue(LINES_HELD)
-    entrance, writer = QueueHandler(lines), logging.StreamHandler()
-    writer.setFormatter(JsonLines())
-    for handler in (entrance, writer):
-        handler.handleError = lambda record: None  # type: ignore[method-assign]  # there is nowhere to complain
-    listener = QueueListener(lines, writer)
-    listener.start()
+    """Within the block what we and uvicorn log goes to stderr as lines of JSON."""
+    handler = LaterHandler()
     loggers = [logging.getLogger(name) for name in ("laptop_llm", "uvicorn.error")]
     before = [(each.handlers, each.level, each.propagate) for each in loggers]
     for each in loggers:
-        each.handlers, each.propagate = [entrance], False
+        each.handlers, each.propagate = [handler], False
         each.setLevel(level)
     try:
         yield
@@ -128,6 +155,4 @@ def json_log(level: int = logging.INFO) -> Iterator[None]:
         for each, (handlers, old_level, propagates) in zip(loggers, before, strict=True):
             each.handlers, each.propagate = handlers, propagates
             each.setLevel(old_level)
-        stopping = threading.Thread(target=listener.stop, daemon=True)
-        stopping.start()
-        stopping.join(1.0)  # and no longer: the pipe may be full
+        handler.close()
