@@ -21,6 +21,7 @@ from shared.errors import run_program
 from shared.logging import setup_logging
 
 PREFIX = "SERVE_"
+MOST_CONNECTIONS = 1000  # beyond them uvicorn answers 503
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=int(config.body_within_s + config.answer_within_s) + 1,
     )
 

@@ -100,7 +100,7 @@ async def offer(url: str, bodies: Sequence[bytes], rate: float, seconds: float, 
         samples.append(Sample(status, perf_counter() - intended, late))
 
     timeout = aiohttp.ClientTimeout(total=GIVE_UP_S)
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)  # below the servers' 5 s, which then never hang up
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
         begin = perf_counter()
         async with asyncio.TaskGroup() as tasks:

@@ -149,7 +149,7 @@ def test_clients_that_leave_amid_their_body_or_their_head_harm_nobody(start):
     for _ in range(20):
         server.send(body=GOOD[:10], length=len(GOOD)).close()
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: ser")
+            connection.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: loc")
     assert server.classify()[0] == 200
     wait_until(lambda: live_numbers(server.url)["requests"] == {499: 20, 200: 1})
 
