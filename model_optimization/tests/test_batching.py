@@ -256,6 +256,25 @@ def test_a_client_that_left_before_its_turn_is_dropped_and_makes_room(make_engin
     assert sorted(sum(engine.firsts, [])) == [3, 4, 99], "neither window of the one who left"
 
 
+def test_one_who_left_between_others_is_not_computed_and_where_all_left_nothing_is(make_engine):
+    engine, batches = make_engine(), []
+
+    async def scenario():
+        batcher = Batcher(token_budget=100, collect_ms=0, on_batch=batches.append)
+        held = await hold(engine, batcher)
+        answers = [batcher.submit(engine, [window(i, 4)]) for i in (1, 2, 3)]
+        gone = [batcher.submit(engine, [window(i, 40)]) for i in (4, 5)]
+        for answer in (answers[1], *gone):
+            answer.cancel()
+        engine.gate.set()
+        await asyncio.gather(held, answers[0], answers[2])
+        await asyncio.sleep(0.05)
+
+    run(scenario)
+    assert engine.firsts == [[99], [1, 3]]
+    assert [len(batch.items) for batch in batches] == [1, 2]
+
+
 def test_a_client_that_leaves_while_its_batch_computes_harms_nobody(make_engine):
     engine = make_engine()
 
