@@ -9,6 +9,7 @@ Without a folder it serves the classifier that ships with bert_sentiment_analysi
 start. One process is one replica; for more, start several behind a balancer, or Ray Serve (ray_server.py).
 """
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,11 @@ from typing import Any
 from model_optimization.config import PROJECT
 from shared.config import check, parse_config
 from shared.errors import run_program
-from shared.logging import setup_logging
+from shared.logging import get_logger, setup_logging
 
+log = get_logger(__name__)
 PREFIX = "SERVE_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_CONNECTIONS = 1000  # beyond them uvicorn answers 503
 
 
@@ -88,12 +91,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         ServerConfig, [*environment_flags(os.environ), *flags], prog=f"python -m {PROJECT}.deployment.fastapi_server"
     )
     setup_logging()
+    if config.host not in LOOPBACK and config.api_key is None:
+        log.warning("--host %s without --api_key: everybody who reaches this machine may ask", config.host)
     import uvicorn
 
     from model_optimization.deployment.routes import create_app, open_store
 
+    app = create_app(config, open_store(config))
+    gc.freeze()  # else a full collection now and then goes through all that was imported, and holds up the requests
     uvicorn.run(
-        create_app(config, open_store(config)),
+        app,
         host=config.host,
         port=config.port,
         log_config=None,
