@@ -1,15 +1,17 @@
 """What we measure of this project.
 
 python -m model_optimization.benchmark compress          every method on the same texts: accuracy, size, speed, memory
+python -m model_optimization.benchmark serve             the highest load that each server answers in time
 
-It makes what it compresses from the classifier that bert_sentiment_analysis ships, by each method's own recipe; what is
-finished is kept in the run folder, so that an interrupted one goes on.
+`compress` makes what it compresses from the classifier that bert_sentiment_analysis ships, by each method's own recipe;
+what is finished is kept in the run folder, so that an interrupted one goes on.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_optimization.config import PROJECT, SUBJECT
+from model_optimization.serving_benchmark import ServeConfig, serve
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
 from shared.config import check
 from shared.errors import run_program
@@ -64,7 +66,7 @@ def compress(config: CompressConfig) -> Outcome:
     return Outcome({**found, "rows": rows}, rows, printed)
 
 
-BENCHMARKS = {"compress": Benchmark(CompressConfig, compress)}
+BENCHMARKS = {"compress": Benchmark(CompressConfig, compress), "serve": Benchmark(ServeConfig, serve)}
 
 
 def main() -> None:
