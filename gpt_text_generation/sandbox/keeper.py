@@ -31,7 +31,7 @@ class Limits:
     """Of processor time, for each process."""
     memory_mb: int = 256
     """For each process, Python included."""
-    processes: int = 16
+    processes: int = 8
     """And threads; of all boxes that run at once."""
     open_files: int = 64
     file_mb: int = 4
@@ -67,7 +67,7 @@ class Keeper:
         try:
             folder = self._folder(guards)
             self._process = subprocess.Popen(
-                [sys.executable, "-S", "-s", "-P", "-B", "-u", "-c", _START, str(_CODE)],
+                [sys.executable, "-S", "-s", "-P", "-B", "-u", "-c", _START, str(_CODE), f"kept-for-{os.getpid()}"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
