@@ -27,7 +27,7 @@ from shared.logging import get_logger, progress_bar
 
 log = get_logger(__name__)
 
-PROBLEMS_AT_ONCE = 8
+PROBLEMS_AT_ONCE = 12
 LIMITS = Limits(seconds=5, cpu_seconds=5)
 
 _INTRO = "https://huggingface.co/spaces/codeparrot/code-generation-models"
@@ -61,7 +61,7 @@ class CodeBenchmarkConfig(BenchmarkConfig):
     """Answers drawn for each problem, for pass@k; 0 gives the greedy one only."""
     temperature: float = 0.6
     """Of the drawn answers."""
-    max_new_tokens: int = 256
+    max_new_tokens: int = 192
     """The longest that an answer may be."""
     n_problems: int | None = None
     """Only the first so many problems of each tier."""

@@ -42,7 +42,7 @@ class TransformersModel:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
-        from shared.devices import choose_device
+        from shared.devices import choose_device, choose_precision
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
@@ -53,6 +53,10 @@ class TransformersModel:
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(self._device).eval()
+        precision = choose_precision("auto", self._device, self._model.config.hidden_size)
+        if precision.value == "bf16":
+            self._model.to(torch.bfloat16)
+        log.info("%s in %s: %s", name, precision.value, precision.reason)
 
     def generate(
         self,
@@ -96,7 +100,7 @@ class TransformersModel:
                     means.append(float("-inf"))
                     continue
                 logits = self._model(torch.cat([before, after])[None, :]).logits[0, len(before) - 1 : -1]  # (T, V)
-                chosen = logits.log_softmax(-1).gather(1, after[:, None])  # (T, 1)
+                chosen = logits.float().log_softmax(-1).gather(1, after[:, None])  # (T, 1)
                 means.append(chosen.mean().item())
         return means
 

@@ -103,6 +103,8 @@ def run_tests(
         ):
             heard = _listen(candidate, verdict_out, limits)
             ways = candidate.end(), judge.end()
+            if heard.started is None:
+                heard.stderr.extend(candidate.stderr.read())  # no program ran that could keep it open
             return _result(heard, *ways, limits)
     finally:
         os.close(verdict_out)
