@@ -114,7 +114,7 @@ def whole_statements(program: str) -> str:
     for count in range(len(lines), 0, -1):
         kept = "\n".join(lines[:count])
         if kept.strip() and is_python(kept):
-            return kept + "\n"
+            return kept.rstrip() + "\n"
     return program
 
 
@@ -135,6 +135,8 @@ def first_function(program: str) -> str | None:
 
 def tidy(program: str) -> str:
     """The program as ruff formats it, comments kept; unchanged where it is no Python."""
+    if not is_python(program):
+        return program
     command = [sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "--line-length", "120", "-"]
     done = subprocess.run(command, input=program, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else program

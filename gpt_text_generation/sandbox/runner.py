@@ -23,7 +23,6 @@ from shared.errors import UserError
 Outcome = Literal["passed", "failed", "timeout", "killed", "output_limit", "broken_tests"]
 
 _SECONDS_TO_START = 60.0  # on a machine that is busy with other things
-_KEPT = 4000  # bytes of what a program printed, from the end
 _LONGEST_VERDICT = 1 << 22
 
 
@@ -47,7 +46,7 @@ class Result:
     """One line on why it is not `passed`."""
     tests: list[Test]
     stdout: str
-    """The end of what it printed."""
+    """What it printed, up to the limit of both streams together."""
     stderr: str
     seconds: float
     """From the moment it was loaded."""
@@ -141,7 +140,6 @@ def _read(selector: selectors.BaseSelector, wait: float, heard: _Heard) -> None:
         key.data.extend(block)
         if key.data is not heard.verdict:
             heard.printed += len(block)
-            del key.data[:-_KEPT]
 
 
 def _result(heard: _Heard, candidate: dict[str, Any], judge: dict[str, Any], limits: Limits) -> Result:

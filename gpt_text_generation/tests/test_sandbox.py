@@ -62,7 +62,7 @@ def test_how_a_program_can_fail(program, outcome, detail):
     assert [test.passed for test in result.tests] == [False]
 
 
-def test_the_end_of_what_it_prints_is_kept():
+def test_what_it_prints_is_kept():
     program = "import sys\ndef f(x):\n    print('seen' * 3)\n    print('complaint', file=sys.stderr)\n    return x\n"
     result = run_tests(program, "f", "assert f(1) == 1")
     assert result.passed
