@@ -214,7 +214,8 @@ def _set_limits(limits: dict[str, int]) -> None:
         _, most = resource.getrlimit(number)
         value = limits[name] if most == resource.RLIM_INFINITY else min(limits[name], most)
         # At the soft limit of time comes a signal that a program may ignore, at the hard one it is killed.
-        resource.setrlimit(number, (value, value + (name == "cpu_seconds")))
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses some; the probe tells what does not hold
+            resource.setrlimit(number, (value, value + (name == "cpu_seconds")))
     for kind in "RLIMIT_CORE", "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE":
         if hasattr(resource, kind):
             resource.setrlimit(getattr(resource, kind), (0, 0))

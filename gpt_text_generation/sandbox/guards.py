@@ -44,7 +44,8 @@ def guards_to_use(allow_missing: bool) -> list[str]:
             f"the sandbox lacks a guard: {named}: use a Linux where root, or any user, may open namespaces, or accept "
             "the risk with --allow_missing_guards true"
         )
-    return [name for name in GUARDS if name not in missing]
+    # Of the limits a system may have some: those help even where another is missing.
+    return [name for name in GUARDS if name not in missing or name == "limits"]
 
 
 def _missing(name: str, outside: dict[str, int | str]) -> str | None:
