@@ -67,7 +67,7 @@ class CodeConfig:
     """Of the tries after the first: the higher, the more they differ."""
     max_new_tokens: int = 256
     """The longest that a try may be."""
-    seconds: float = 5.0
+    seconds: float = 10.0
     """How long a try may run."""
     output: str | None = None
     """File for the code too."""

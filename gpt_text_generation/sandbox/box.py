@@ -166,7 +166,7 @@ def _enter(guards: list[str], limits: dict[str, int]) -> None:
         # Where the machine runs out of memory, this goes first.
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
-    with open(os.devnull, "rb") as nothing:
+    with open(os.devnull, "r+b", buffering=0) as nothing:
         os.dup2(nothing.fileno(), 0)
     if "files" in guards:
         _show_only_libraries(limits)

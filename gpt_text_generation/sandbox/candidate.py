@@ -8,7 +8,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from gpt_text_generation.sandbox.channel import Channel, decode, encode
+from gpt_text_generation.sandbox.channel import Channel, NotPlain, decode, encode
 
 MODULE = "candidate"
 
@@ -24,7 +24,11 @@ def run(job: dict[str, Any]) -> None:
         return
     channel.send({"loaded": True})
     while (request := channel.receive()) is not None:
-        channel.send(_answer(function, request))
+        answer = _answer(function, request)
+        try:
+            channel.send(answer)
+        except NotPlain as error:
+            channel.send(_raised(error))
 
 
 def _load(program: str, entry_point: str) -> Any:

@@ -9,8 +9,12 @@ import json
 import os
 from typing import Any
 
-LONGEST = 1 << 20  # bytes of a line; a longer one ends the conversation
+LONGEST = 4_000_000  # bytes of a line; a longer one ends the conversation
 _LARGE = 1 << 53  # beyond it JSON's readers may round, and Python refuses to print very long decimals
+
+
+class NotPlain(Exception):
+    """What cannot cross. Not one of Python's own exceptions, which a test may expect of the program."""
 
 
 class Channel:
@@ -20,8 +24,11 @@ class Channel:
         self._read, self._write = os.fdopen(read, "rb"), os.fdopen(write, "wb")
 
     def send(self, message: dict[str, Any]) -> None:
-        """Raises BrokenPipeError where nobody reads any more."""
-        self._write.write(json.dumps(message).encode() + b"\n")
+        """Raises BrokenPipeError where nobody reads any more, and NotPlain for a message that is too long."""
+        line = json.dumps(message).encode() + b"\n"
+        if len(line) > LONGEST:
+            raise NotPlain(f"more than {LONGEST} bytes")
+        self._write.write(line)
         self._write.flush()
 
     def receive(self) -> dict[str, Any] | None:
@@ -41,7 +48,7 @@ class Channel:
 
 
 def encode(value: Any) -> Any:
-    """A plain value as JSON's own kinds. Raises TypeError for any other."""
+    """A plain value as JSON's own kinds. Raises NotPlain for any other."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -61,7 +68,7 @@ def encode(value: Any) -> Any:
     for kind in tuple, set, frozenset:
         if isinstance(value, kind):
             return {kind.__name__: [encode(each) for each in value]}
-    raise TypeError(f"{type(value).__name__} is no plain value")
+    raise NotPlain(f"{type(value).__name__} is no plain value")
 
 
 def decode(value: Any) -> Any:

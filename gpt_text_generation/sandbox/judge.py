@@ -6,11 +6,13 @@ the program sends a value, as plain data (channel.py). The verdict goes through 
 process never had. So there is no secret that the program could find and no result that it could overwrite: it can lie
 about what its function returns, which is the same as returning it. What the tests expect it never sees.
 
-Three ways around this are closed here, each with a test:
+Four ways around this are closed here, each with a test:
 - A program that ends itself would look, to a test which expects any exception, as if it had raised one. So once the
   conversation has broken, every test fails, whatever the test made of it.
 - A StopIteration would silently end a loop such as `all(map(candidate, ...))`. It is raised as a RuntimeError.
-- A value equal to everything, or a message of any depth or length, is no plain value and ends the conversation.
+- A value equal to everything is no plain value; nor is one of any depth or length. What cannot cross is told by an
+  exception that no test expects, since a TypeError might be just what one waits for.
+- A message that is none ends the conversation.
 
 The tests, which come from whoever wrote the problem, are boxed too: they are a stranger's as well.
 """
@@ -23,7 +25,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, NamedTuple
 
-from gpt_text_generation.sandbox.channel import Channel, decode, encode
+from gpt_text_generation.sandbox.channel import Channel, NotPlain, decode, encode
 
 _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 _NAMES = ast.FunctionDef, ast.ClassDef
@@ -43,6 +45,8 @@ def run(job: dict[str, Any]) -> None:
 
     The job has prompt, test, entry_point, and the descriptors verdict, requests and answers.
     """
+    for stream in 1, 2:
+        os.dup2(0, stream)  # what tests print is nobody's to read
     verdict = os.fdopen(job["descriptors"]["verdict"], "w", encoding="utf-8")
 
     def tell(**line: Any) -> None:
@@ -138,11 +142,12 @@ class Candidate:
         """Call its function. A list, set or dictionary that it changes is changed for the caller too."""
         if self.fault is not None:
             raise RuntimeError(self.fault)
-        asked = {"arguments": encode(list(arguments)), "named": encode(named)}
         try:
-            self._channel.send(asked)
+            self._channel.send({"arguments": encode(list(arguments)), "named": encode(named)})
         except OSError:
             self._leave()
+        except NotPlain as error:
+            self.fault = f"cannot be asked: {error}"
         answer = self._receive()
         if self.fault is not None:
             raise RuntimeError(self.fault)
@@ -152,7 +157,7 @@ class Candidate:
             value = decode(answer["value"])
             if "arguments" in answer:
                 _change(arguments, decode(answer["arguments"]))
-        except (KeyError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError, OverflowError, MemoryError) as error:
             self.fault = f"gives no plain value: {_words(error)}"
             raise RuntimeError(self.fault) from error
         return value
@@ -164,7 +169,7 @@ class Candidate:
                 if answer is not None:
                     return answer
                 self._leave()
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, MemoryError) as error:
                 self.fault = f"gives no answer that can be read: {_words(error)}"
         return None
 

@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from gpt_text_generation.sandbox.channel import LONGEST, Channel, decode, encode
+from gpt_text_generation.sandbox.channel import LONGEST, Channel, NotPlain, decode, encode
 from gpt_text_generation.sandbox.judge import Candidate, steps_of
+from gpt_text_generation.sandbox.keeper import Limits
 from gpt_text_generation.sandbox.runner import run_tests
 
 
@@ -72,9 +73,9 @@ def test_objects_of_other_classes_do_not_cross_or_cross_as_plain_values():
     assert decode(encode(Counter("aab"))) == {"a": 2, "b": 1}
     assert decode(encode(OrderedDict(x=1))) == {"x": 1}
     assert decode(encode(namedtuple("Point", "x y")(1, 2))) == (1, 2)
-    with pytest.raises(TypeError, match="object is no plain value"):
+    with pytest.raises(NotPlain, match="object is no plain value"):
         encode([object()])
-    with pytest.raises(TypeError, match="generator is no plain value"):
+    with pytest.raises(NotPlain, match="generator is no plain value"):
         encode(number for number in range(3))
 
 
@@ -145,7 +146,7 @@ def test_an_answer_that_is_too_long_ends_the_conversation():
         os._exit(0)
     os.close(answers_in)
     candidate = Candidate(Channel(answers_out, os.open(os.devnull, os.O_WRONLY)))
-    with pytest.raises(RuntimeError, match="a line of over 1048576 bytes"):
+    with pytest.raises(RuntimeError, match="a line of over 4000000 bytes"):
         candidate.call(1)
 
 
@@ -201,3 +202,22 @@ class TestInTheSandbox:
     def test_a_test_after_a_statement_that_failed_fails_too(self):
         result = run_tests("def f(x): raise OSError('gone')", "f", "x = f(1)\nassert True\nassert 1")
         assert [test.error for test in result.tests] == ["OSError: gone"] * 2
+
+    @pytest.mark.parametrize("program", ["def f(x): return (n for n in x)", "def f(x): return 'long' * 10 ** 7"])
+    @pytest.mark.parametrize("expected", ["TypeError", "ValueError", "MemoryError"])
+    def test_an_answer_that_cannot_cross_is_not_the_exception_that_a_test_waits_for(self, program, expected):
+        test = f"try:\n    f([1])\n    ok = False\nexcept {expected}:\n    ok = True\nassert ok"
+        result = run_tests(program, "f", test)
+        assert result.outcome == "failed"
+
+    def test_arguments_that_cannot_cross_fail_the_test_too(self):
+        test = "try:\n    f(object())\nexcept Exception:\n    pass\nassert True"
+        result = run_tests("def f(x): return x", "f", test)
+        assert result.detail == "assert True: cannot be asked: object is no plain value"
+
+    def test_tests_may_print_as_much_as_they_like(self):
+        assert run_tests("def f(): return 1", "f", "print('spam' * 10 ** 6)\nassert f() == 1").passed
+
+    def test_a_large_argument_and_a_large_answer_cross(self):
+        test = "x = list(range(300_000))\nassert f(f(x)) == x"
+        assert run_tests("def f(x): return x[::-1]", "f", test, limits=Limits(seconds=60, cpu_seconds=20)).passed
