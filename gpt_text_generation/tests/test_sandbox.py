@@ -123,8 +123,10 @@ def test_it_dies_with_us():
     """A box must not outlive whoever started it, even if that was killed and could tidy nothing up."""
     code = (
         "from gpt_text_generation.sandbox.runner import run_tests\n"
+        "from gpt_text_generation.sandbox.box import GUARDS\n"
         "from gpt_text_generation.sandbox.keeper import Limits\n"
-        "run_tests('def f():\\n    while True: pass', 'f', 'assert f()', limits=Limits(seconds=50, cpu_seconds=50))\n"
+        "limits = Limits(seconds=50, cpu_seconds=50)\n"
+        "run_tests('def f():\\n    while True: pass', 'f', 'assert f()', limits=limits, guards=GUARDS)\n"
     )
     ours = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     mark = f"kept-for-{ours.pid}".encode()
