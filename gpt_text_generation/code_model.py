@@ -39,7 +39,7 @@ class TransformersModel:
 
     def __init__(self, name: str = "smollm2") -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
         from shared.devices import choose_device, choose_precision
@@ -52,11 +52,10 @@ class TransformersModel:
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(self._device).eval()
-        precision = choose_precision("auto", self._device, self._model.config.hidden_size)
-        if precision.value == "bf16":
-            self._model.to(torch.bfloat16)
+        precision = choose_precision("auto", self._device, AutoConfig.from_pretrained(folder).hidden_size)
         log.info("%s in %s: %s", name, precision.value, precision.reason)
+        dtype = torch.bfloat16 if precision.value == "bf16" else torch.float32
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(self._device).eval()
 
     def generate(
         self,
