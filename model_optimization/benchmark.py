@@ -4,7 +4,7 @@ python -m model_optimization.benchmark compress          every method on the sam
 python -m model_optimization.benchmark drift             false alarms, power and accuracy estimates of the drift monitor
 
 The first makes what it compresses from the classifier that bert_sentiment_analysis ships, by each method's own recipe;
-what is finished is kept in the run folder, so that an interrupted one goes on. The second keeps what the classifier read.
+what is finished is kept in the run folder, so that an interrupted one goes on. The second keeps its readings.
 """
 
 from dataclasses import dataclass

@@ -35,7 +35,10 @@ def thresholded_confidence(reference: Readings, window: Readings) -> float:
 
 
 def reweighted_reference(reference: Readings, window: Readings) -> float:
-    """The weight of a text is the odds by which a logistic regression takes it for one of the window's."""
+    """The weight of a text is the odds by which a logistic regression takes it for one of the window's.
+
+    The regression is held back, as a bolder one lets a handful of texts decide.
+    """
     rows = whiten(np.concatenate([reference.vectors, window.vectors]))
     in_window = np.repeat([0, 1], [len(reference), len(window)])
     likely = LogisticRegression(C=0.01).fit(rows, in_window).predict_proba(rows[: len(reference)])[:, 1]

@@ -81,11 +81,12 @@ def detect(config: DriftConfig) -> dict[str, Any]:
         raise UserError(f"{folder}: holds the stream of another file, or this one was changed: give another --output")
     n_before, n_new = len(stream.lines), len(texts) - stream.seen
     with progress_bar("texts", len(texts), done=stream.seen) as update, Timer() as timer:
-        for start in range(stream.seen, len(texts), config.window):
+        # Once more than there are parts: what was full when a run was killed is judged though nothing is new.
+        for start in range(stream.seen, len(texts) + config.window, config.window):
             part = slice(start, start + config.window)
-            readings = read_examples(subject, examples[part])
-            update(done=start + len(readings))
-            for line in stream.add(readings, texts[part]):
+            stream.add(read_examples(subject, examples[part]), texts[part])
+            update(done=stream.seen)
+            for line in stream.judge_full():
                 words = f"drift ({', '.join(line['because'])})" if line["drift"] else "no drift"
                 log.info("window %d, texts %d to %d: %s", line["window"], line["first"], line["last"], words)
     write(folder, stream.lines, reference, about_reference["source"], config, timer.seconds)
@@ -104,9 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = found.pop("lines")
     shown = ("window", "first", "last", "drift", "estimated_accuracy", "accuracy")
     rows = [
-        {name: line[name] for name in shown}
-        | {"smallest_p": min(line["adjusted_p"].values())}
-        | {"because": ", ".join(line["because"]) or None}
+        {name: line[name] for name in shown} | {"because": ", ".join(line["because"]) or None}
         for line in lines[-SHOWN:]
     ]
     print_table(f"the last {len(rows)} windows of {len(lines)}", rows)

@@ -47,11 +47,14 @@ class Stream:
         elif self.lines:
             raise UserError(f"{folder}: {PENDING} is missing: give another --output, or restore that file")
 
-    def add(self, readings: Readings, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Take in some texts, and give a line for each window that they fill."""
+    def add(self, readings: Readings, texts: Sequence[str]) -> None:
+        """Take in some texts: from now on they are kept."""
         self.pending, self.seen = join(self.pending, readings), self.seen + len(texts)
         self.digest = chain(self.digest, texts)
         self._keep()
+
+    def judge_full(self) -> Iterator[dict[str, Any]]:
+        """A line for each window that is full and not judged yet."""
         while len(self.pending) >= self.window:
             yield self._judge(self.pending[: self.window])
             self.pending = self.pending[self.window :]
