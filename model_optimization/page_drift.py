@@ -86,9 +86,10 @@ def _judge(_reference: "Readings", _window: "Readings", settings: tuple[int, ...
 
 
 def _show_verdict(verdict: "Verdict", reference: "Readings", window: "Readings", language: Language, say: Say) -> None:
-    names = {test: phrase(f"optimization.drift.test.{test}", language) for test in verdict.tests}
+    from model_optimization.monitoring.drift_figures import test_names
+
     if verdict.drift:
-        st.warning(say("drift.alarm", tests=", ".join(names[test] for test in verdict.because)))
+        st.warning(say("drift.alarm", tests=test_names(verdict.because, language)))
     else:
         st.success(say("drift.quiet"))
     numbers = {
@@ -106,7 +107,7 @@ def _show_verdict(verdict: "Verdict", reference: "Readings", window: "Readings",
 
     rows: list[dict[str, Any]] = [
         {
-            column("test"): names[name],
+            column("test"): test_names([name], language),
             column("statistic"): test.statistic,
             column("p"): f"{test.p:.2g}",
             column("adjusted"): f"{verdict.adjusted[name]:.2g}",
@@ -114,7 +115,7 @@ def _show_verdict(verdict: "Verdict", reference: "Readings", window: "Readings",
         }
         for name, test in verdict.tests.items()
     ]
-    formats = {column("statistic"): st.column_config.NumberColumn(format="%.3f")}
+    formats = {column("statistic"): st.column_config.NumberColumn(format="%.4f")}
     st.dataframe(rows, hide_index=True, column_config=formats, height="content", key="optimization_drift_table")
     st.caption(say("drift.adjusted_why", alpha=f"{ALPHA:g}"))
 

@@ -15,6 +15,8 @@ from shared.phrases import Language, phrase
 GREY = "rgba(128,128,128,0.9)"
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"]
 FLOOR = 1e-4  # smaller p-values are drawn here
+TICKS = [0.0001, 0.001, 0.01, 0.1, 1]
+MARGIN = {"t": 45, "b": 55, "l": 65, "r": 20}
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 
 Line = Mapping[str, Any]  # of windows.jsonl
@@ -34,9 +36,12 @@ def p_values(lines: Sequence[Line], alpha: float, language: Language) -> go.Figu
             hovertext=[f"{_words(f'test.{test}', language)}: p = {value:.2g}" for value in values],
             hoverinfo="text",
         )
-    figure.add_hline(alpha, line={"color": GREY, "dash": "dot"}, annotation_text=f"{alpha:g}")
+    figure.add_hline(alpha, line={"color": GREY, "dash": "dot"})
     y = {"type": "log", "range": [np.log10(FLOOR) - 0.2, 0.1], "title": _words("axis.p", language)}
-    return figure.update_layout(xaxis=_windows(language), yaxis=y, legend=LEGEND, showlegend=True, height=420)
+    y |= {"tickvals": TICKS, "ticktext": [f"{tick:g}" for tick in TICKS]}
+    return figure.update_layout(
+        xaxis=_windows(lines, language), yaxis=y, legend=LEGEND, showlegend=True, height=420, margin=MARGIN
+    )
 
 
 def accuracies(lines: Sequence[Line], reference: float | None, language: Language) -> go.Figure:
@@ -56,7 +61,9 @@ def accuracies(lines: Sequence[Line], reference: float | None, language: Languag
         words = _words("reference_accuracy", language)
         figure.add_hline(reference, line={"color": GREY, "dash": "dot"}, annotation_text=words)
     y = {"tickformat": ".0%", "title": _words("axis.accuracy", language)}
-    return figure.update_layout(xaxis=_windows(language), yaxis=y, legend=LEGEND, showlegend=True, height=380)
+    return figure.update_layout(
+        xaxis=_windows(lines, language), yaxis=y, legend=LEGEND, showlegend=True, height=380, margin=MARGIN
+    )
 
 
 def tenths_map(lines: Sequence[Line], measure: str, language: Language) -> go.Figure:
@@ -75,7 +82,7 @@ def tenths_map(lines: Sequence[Line], measure: str, language: Language) -> go.Fi
         )
     )
     y = {"title": _words(f"axis.{measure}_tenth", language), "dtick": 1}
-    return figure.update_layout(xaxis=_windows(language), yaxis=y, height=320)
+    return figure.update_layout(xaxis=_windows(lines, language), yaxis=y, height=320, margin=MARGIN)
 
 
 def histograms(reference: np.ndarray, window: np.ndarray, axis: str, language: Language) -> go.Figure:
@@ -90,7 +97,7 @@ def histograms(reference: np.ndarray, window: np.ndarray, axis: str, language: L
         )
     y = {"tickformat": ".0%", "title": _words("axis.share", language)}
     return figure.update_layout(
-        xaxis={"title": _words(f"axis.{axis}", language)}, yaxis=y, legend=LEGEND, bargap=0.1, height=320
+        xaxis={"title": _words(f"axis.{axis}", language)}, yaxis=y, legend=LEGEND, bargap=0.1, height=320, margin=MARGIN
     )
 
 
@@ -108,8 +115,13 @@ def null_distribution(null: np.ndarray, observed: float, language: Language) -> 
         line={"color": ORANGE, "width": 4},
         name=_words("observed", language),
     )
-    axes = {"xaxis": {"title": _words("axis.mmd", language)}, "yaxis": {"title": _words("axis.splits", language)}}
-    return figure.update_layout(**axes, legend=LEGEND, bargap=0.05, showlegend=True, height=320)
+    low, high = min(null.min(), observed), max(null.max(), observed)
+    room = [low - 0.05 * (high - low), high + 0.05 * (high - low)]
+    axes = {
+        "xaxis": {"range": room, "title": _words("axis.mmd", language)},
+        "yaxis": {"title": _words("axis.splits", language)},
+    }
+    return figure.update_layout(**axes, legend=LEGEND, bargap=0.05, showlegend=True, height=320, margin=MARGIN)
 
 
 def power(curves: Mapping[str, Mapping[str, float]], language: Language) -> go.Figure:
@@ -125,11 +137,16 @@ def power(curves: Mapping[str, Mapping[str, float]], language: Language) -> go.F
         )
     x = {"tickformat": ".0%", "title": _words("axis.mixed", language)}
     y = {"tickformat": ".0%", "range": [-0.03, 1.05], "title": _words("axis.alarms", language)}
-    return figure.update_layout(xaxis=x, yaxis=y, legend=LEGEND, showlegend=True, height=380)
+    return figure.update_layout(xaxis=x, yaxis=y, legend=LEGEND, showlegend=True, height=380, margin=MARGIN)
 
 
-def _windows(language: Language) -> dict[str, Any]:
-    return {"title": _words("axis.window", language), "tickformat": "d"}
+def test_names(tests: Sequence[str], language: Language) -> str:
+    """The tests in words, as a list within a sentence."""
+    return {"en": ", ", "zh": "、"}[language].join(_words(f"test.{test}", language) for test in tests)
+
+
+def _windows(lines: Sequence[Line], language: Language) -> dict[str, Any]:
+    return {"title": _words("axis.window", language), "tick0": 1, "dtick": max(1, round(len(lines) / 10))}
 
 
 def _words(key: str, language: Language) -> str:

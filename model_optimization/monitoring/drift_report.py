@@ -1,12 +1,13 @@
 """The verdicts of a stream as one HTML page that needs no network, in both languages."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_optimization.monitoring import drift_figures as figures
 from model_optimization.monitoring.readings import Readings
-from shared.phrases import both
+from shared.phrases import LANGUAGES, both
 from shared.report import Section, read_section, write_report
 from shared.runs import provenance
 
@@ -35,7 +36,7 @@ def write(
         [
             (both("optimization.drift.number.windows"), len(lines)),
             (both("optimization.drift.number.drifted"), n_drifted),
-            (both("optimization.drift.number.expected"), f"{config.alpha * len(lines):.1f}"),
+            (both("optimization.drift.number.expected"), f"{config.alpha * len(lines):.2g}"),
             (both("optimization.drift.number.estimate"), f"{lines[-1]['estimated_accuracy']:.1%}"),
             (both("optimization.drift.number.reference"), "–" if accuracy is None else f"{accuracy:.1%}"),
         ]
@@ -52,21 +53,19 @@ def write(
     section.figure(lambda each: figures.tenths_map(lines, "length", each), both("optimization.drift.caption.lengths"))
     section.table([_row(line) for line in lines[-SHOWN:]], both("optimization.drift.caption.table", n=SHOWN))
     section.save(folder)
-    command = f"python -m model_optimization.monitoring.drift_detection --file {config.file}"
+    command = f"python -m model_optimization.monitoring.drift_detection --file {shlex.quote(config.file)}"
     facts = {**provenance(), "seconds": f"{seconds:.0f}", "command": command}
     shown = {**read_section(folder), "command": command, "seconds": seconds}
     write_report(folder / REPORT, [shown], [], facts, "optimization.drift.title", "optimization.drift.lead")
 
 
 def _row(line: dict[str, Any]) -> dict[str, Any]:
-    tests = [both(f"optimization.drift.test.{test}") for test in line["because"]]
-    because = {language: ", ".join(test[language] for test in tests) or "–" for language in ("en", "zh")}
     return {
         "window": line["window"],
         "first": line["first"],
         "last": line["last"],
         "drift": both(f"optimization.{'yes' if line['drift'] else 'no'}"),
-        "because": because,
+        "because": {each: figures.test_names(line["because"], each) or "–" for each in LANGUAGES},
         "estimated_accuracy": line["estimated_accuracy"],
         "accuracy": line["accuracy"],
     }
