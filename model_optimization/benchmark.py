@@ -95,6 +95,11 @@ def drift(config: DriftPowerConfig) -> Outcome:
     from model_optimization.monitoring.drift_power import measure
 
     result, rows = measure(config)
+    if config.save:
+        from model_optimization.png_figures import draw_power
+
+        picture = Path(__file__).parent / "results" / "drift_power.png"
+        draw_power(result["power_by_share"], result["false_alarm_rate"], picture)
     return Outcome(result, rows)
 
 

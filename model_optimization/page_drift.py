@@ -1,6 +1,6 @@
 """The demo page's third part: a window of film reviews into which other texts are mixed, and what the monitor says.
 
-Everything comes from readings that ship with the project, so that it answers at once; monitoring/shipped.py made them.
+Everything comes from readings that ship with the project, so that it answers at once: make_shipped.py made them.
 """
 
 import json
@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from model_optimization.config import PROJECT, REFERENCE
-from model_optimization.monitoring.shipped import SHIFTS
+from model_optimization.monitoring.make_shipped import SHIFTS
 from model_optimization.page_ship import Say
 from shared.errors import UserError
 from shared.phrases import Language, phrase

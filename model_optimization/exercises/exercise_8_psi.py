@@ -12,14 +12,14 @@ CHECKED_BY = [
 
 
 def psi(reference: np.ndarray, window: np.ndarray):
-    """Numbers of the reference (M,) and of the window (N,): `Test(index, p)`.
+    """Numbers of the reference (M,) and of the window (N,): `Evidence(index, p)`.
 
     The index is the sum of (w - r) ln(w / r) over the bins that `tenths(reference)` borders; r and w are the shares of
     the two in a bin, each bin with half a value more than it has. Where nothing has shifted, the index divided by
     1/M + 1/N is about chi-squared, with as many degrees of freedom as there are borders; p is the chance of one as
     large or larger.
 
-    Hints: `from model_optimization.monitoring.shift_tests import Test, shares, tenths` inside the function;
+    Hints: `from model_optimization.monitoring.shift_tests import Evidence, shares, tenths` inside the function;
     `shares(values, edges, 0.5)`; `scipy.stats.chi2.sf(value, degrees)`.
 
     Read: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model

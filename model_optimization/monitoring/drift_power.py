@@ -11,17 +11,19 @@ cut from it as it stands, or a reference of other films, would differ by their f
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from model_optimization.monitoring.accuracy_estimate import CHOSEN, ESTIMATES, choose
+from model_optimization.monitoring.make_shipped import SHIFTS
 from model_optimization.monitoring.readings import Readings, join, load, save
-from model_optimization.monitoring.shipped import SHIFTS
 from model_optimization.monitoring.verdict import Verdict, judge
 from shared.errors import UserError
 from shared.logging import progress_bar
 from shared.splits import evenly, load_packaged
+from shared.timing import Timer
 
 if TYPE_CHECKING:
     from model_optimization.benchmark import DriftPowerConfig
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 SENTENCES, REVIEWS = "rotten_tomatoes", "imdb"
 N_REVIEWS = 2_000
+N_TIMED = 15
 FILM_BLOCKS = 5  # of each label, in imdb's test part
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 RULES = {"psi_score > .1": 0.1, "psi_score > .25": 0.25}  # as people use it, whatever the size of the window
@@ -75,6 +78,7 @@ def measure(config: "DriftPowerConfig") -> tuple[dict[str, Any], list[dict[str, 
         "n_windows_power": config.n_power,
         "n_reference": config.n_reference,
         "alpha": config.alpha,
+        "judge_ms": judge_ms(pools[SENTENCES], config),
         **accuracies(pools, tuning),
         "single_tests": {
             test: {"false_alarm_rate": together[test], "power_by_share": curves[test]} for test in together
@@ -177,6 +181,17 @@ def accuracies(pools: Mapping[str, Readings], tuning: Mapping[str, Readings]) ->
         "validation_error": errors,
         "estimates": estimates,
     }
+
+
+def judge_ms(pool: Readings, config: "DriftPowerConfig") -> float:
+    """Median time of a verdict, its texts already read."""
+    reference, window = pool[: config.n_reference], pool[config.n_reference :][: config.window]
+    times = []
+    for _ in range(N_TIMED):
+        with Timer() as timer:
+            judge(reference, window, config.alpha)
+        times.append(1000 * timer.seconds)
+    return median(times)
 
 
 def _windows(pool: Readings, config: "DriftPowerConfig") -> int:

@@ -28,8 +28,8 @@ FOLDS = 5
 BINS = 10
 
 
-class Test(NamedTuple):
-    """A statistic and its p-value; `null` has the statistic of each other split (S - 1,), where there are any."""
+class Evidence(NamedTuple):
+    """A test's statistic and its p-value; `null` has the statistic of each other split (S - 1,), if there are any."""
 
     statistic: float
     p: float
@@ -42,9 +42,9 @@ def random_splits(n_reference: int, n_window: int, n_permutations: int, draw: np
     return np.vstack([true, draw.permuted(np.tile(true, (n_permutations, 1)), axis=1)])
 
 
-def by_permutation(statistics: np.ndarray) -> Test:
+def by_permutation(statistics: np.ndarray) -> Evidence:
     """Of statistics (S,) the first, and the share of all that are at least as large."""
-    return Test(float(statistics[0]), float((statistics >= statistics[0]).mean()), statistics[1:])
+    return Evidence(float(statistics[0]), float((statistics >= statistics[0]).mean()), statistics[1:])
 
 
 def whiten(vectors: np.ndarray) -> np.ndarray:
@@ -62,7 +62,8 @@ def rbf_kernel(rows: np.ndarray) -> np.ndarray:
     """Similarity (M + N, M + N) of rows (M + N, D): exp(-d^2 / 2 w^2), w the median distance between two of them."""
     squares = (rows**2).sum(1)
     distances = np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0)  # squared
-    width = np.median(distances[np.triu_indices(len(rows), 1)])
+    # The median is 0 where most texts are one and the same.
+    width = np.median(distances[np.triu_indices(len(rows), 1)]) or distances.mean()
     return np.exp(distances / (-2 * width))
 
 
@@ -87,12 +88,12 @@ def domain_auc(rows: np.ndarray, splits: np.ndarray, seed: int = 0) -> np.ndarra
     return ((ranks * window).sum(0) - n * (n + 1) / 2) / (n * m)
 
 
-def ks(reference: np.ndarray, window: np.ndarray) -> Test:
+def ks(reference: np.ndarray, window: np.ndarray) -> Evidence:
     found = ks_2samp(reference, window)
-    return Test(float(found.statistic), float(found.pvalue))
+    return Evidence(float(found.statistic), float(found.pvalue))
 
 
-def psi(reference: np.ndarray, window: np.ndarray) -> Test:
+def psi(reference: np.ndarray, window: np.ndarray) -> Evidence:
     """Sum of (w - r) ln(w / r) over bins that the reference fills evenly, r and w the shares of the two in a bin.
 
     Without a shift it is (1/M + 1/N) times a chi-squared variable with a degree less than bins (Yurdakul and Naranjo,
@@ -102,7 +103,7 @@ def psi(reference: np.ndarray, window: np.ndarray) -> Test:
     edges = tenths(reference)
     r, w = shares(reference, edges, 0.5), shares(window, edges, 0.5)
     index = float(((w - r) * np.log(w / r)).sum())
-    return Test(index, float(chi2.sf(index / (1 / len(reference) + 1 / len(window)), len(edges))))
+    return Evidence(index, float(chi2.sf(index / (1 / len(reference) + 1 / len(window)), len(edges))))
 
 
 def tenths(reference: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from model_optimization.monitoring.accuracy_estimate import CHOSEN, ESTIMATES
 from model_optimization.monitoring.readings import Readings
 from model_optimization.monitoring.shift_tests import (
-    Test,
+    Evidence,
     by_permutation,
     domain_auc,
     ks,
@@ -34,7 +34,7 @@ class Verdict:
     """`drift` where any adjusted p-value is at most `alpha`."""
 
     alpha: float
-    tests: dict[str, Test]
+    tests: dict[str, Evidence]
     adjusted: dict[str, float]
     estimated_accuracy: float
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model_optimization.config import REFERENCE, SUBJECT
-from model_optimization.monitoring import drift_detection, make_reference, shipped
+from model_optimization.monitoring import drift_detection, make_reference, make_shipped
 from model_optimization.monitoring.drift_detection import DriftConfig
 from model_optimization.monitoring.readings import load, read
 from model_optimization.subject import checksum, load_subject, save_subject
@@ -231,7 +231,7 @@ def test_settings_out_of_range_are_named(flags, named):
 
 def test_what_ships_is_whole_and_was_read_by_the_classifier_that_ships():
     weights = checksum(Path(SUBJECT))
-    for name in ("reference", "reviews", *shipped.SHIFTS):
+    for name in ("reference", "reviews", *make_shipped.SHIFTS):
         readings, about = load(Path(REFERENCE).parent / name, weights)
         assert len(readings) == about["n"] == len(readings.labelled) >= 300
         assert about["source"] == {"reference": "rotten_tomatoes", "reviews": "rotten_tomatoes"}.get(name, name)
@@ -239,8 +239,8 @@ def test_what_ships_is_whole_and_was_read_by_the_classifier_that_ships():
 
 @pytest.mark.slow
 def test_what_ships_is_what_its_command_makes(tmp_path):
-    shipped.make(tmp_path)
-    for name in ("reference", "reviews", *shipped.SHIFTS):
+    make_shipped.make(tmp_path)
+    for name in ("reference", "reviews", *make_shipped.SHIFTS):
         kept, made = load(Path(REFERENCE).parent / name)[0], load(tmp_path / name)[0]
         assert kept.lengths.tolist() == made.lengths.tolist() and kept.labels.tolist() == made.labels.tolist()
         # Another processor may round to bf16, or not.

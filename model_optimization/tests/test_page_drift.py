@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from model_optimization import page_drift, page_ship, page_variants
+from model_optimization.monitoring.make_shipped import SHIFTS
 from model_optimization.monitoring.readings import TENSORS
-from model_optimization.monitoring.shipped import SHIFTS
 from shared.files import write_json
 from shared.phrases import LANGUAGES, phrase
 

@@ -82,6 +82,11 @@ def test_the_kernel_is_as_wide_as_the_median_distance():
     np.testing.assert_allclose(rbf_kernel(np.array([[0.0], [10.0], [30.0]])), kernel)
 
 
+def test_the_kernel_of_rows_most_of_which_are_the_same_is_still_a_kernel():
+    kernel = rbf_kernel(np.array([[0.0]] * 8 + [[1.0], [2.0]]))
+    assert np.isfinite(kernel).all() and kernel[0, 1] == 1 and 0 < kernel[0, 9] < kernel[0, 8] < 1
+
+
 def test_the_p_value_counts_the_true_split_among_all():
     found = by_permutation(np.array([3.0, 1.0, 2.0, 3.0]))
     assert found.statistic == 3 and found.p == 0.5 and found.null.tolist() == [1, 2, 3]

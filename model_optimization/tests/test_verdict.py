@@ -91,6 +91,8 @@ def test_another_classifiers_readings_are_refused():
         judge(make(100, width=12), make(100, width=16))
 
 
-def test_texts_that_are_all_equal_on_one_side_only_are_drift():
-    one = make(1, 5)[np.zeros(60, int)]
-    assert judge(make(200), one).drift
+@pytest.mark.parametrize("n", [60, 500])
+def test_texts_that_are_all_equal_on_one_side_only_are_drift(n):
+    one = make(1, 5)[np.zeros(n, int)]
+    for found in (judge(make(200), one), judge(one, make(200))):
+        assert {"mmd", "ks_score", "ks_length"} <= set(found.because)

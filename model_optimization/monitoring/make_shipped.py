@@ -1,6 +1,6 @@
 """Make what ships beside this file: the default reference, and samples of four kinds of texts for the demo page.
 
-python -m model_optimization.monitoring.shipped
+python -m model_optimization.monitoring.make_shipped
 
 reference            one half of rotten_tomatoes' test sentences (a fixed hash halves them)
 reviews              500 of the other half
@@ -50,7 +50,7 @@ def make(folder: Path) -> dict[str, int]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    config = parse_config(ShippedConfig, argv, prog=f"python -m {PROJECT}.monitoring.shipped")
+    config = parse_config(ShippedConfig, argv, prog=f"python -m {PROJECT}.monitoring.make_shipped")
     setup_logging()
     print_result({"output": config.output, "n": make(Path(config.output))})
 
