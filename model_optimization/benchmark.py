@@ -1,16 +1,18 @@
 """What we measure of this project.
 
 python -m model_optimization.benchmark compress          every method on the same texts: accuracy, size, speed, memory
+python -m model_optimization.benchmark serve             the highest load that each server answers in time
 python -m model_optimization.benchmark drift             false alarms, power and accuracy estimates of the drift monitor
 
-The first makes what it compresses from the classifier that bert_sentiment_analysis ships, by each method's own recipe;
-what is finished is kept in the run folder, so that an interrupted one goes on. The second keeps its readings.
+`compress` makes what it compresses from the classifier that bert_sentiment_analysis ships, by each method's own recipe;
+what is finished is kept in the run folder, so that an interrupted one goes on. `drift` keeps what was read.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_optimization.config import PROJECT, SUBJECT
+from model_optimization.serving_benchmark import ServeConfig, serve
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
 from shared.config import check
 from shared.errors import run_program
@@ -103,7 +105,11 @@ def drift(config: DriftPowerConfig) -> Outcome:
     return Outcome(result, rows)
 
 
-BENCHMARKS = {"compress": Benchmark(CompressConfig, compress), "drift": Benchmark(DriftPowerConfig, drift)}
+BENCHMARKS = {
+    "compress": Benchmark(CompressConfig, compress),
+    "serve": Benchmark(ServeConfig, serve),
+    "drift": Benchmark(DriftPowerConfig, drift),
+}
 
 
 def main() -> None:

@@ -103,7 +103,7 @@ class Layer(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, H * K) to (B, H, T, K)."""
-        return x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+        return x.unflatten(-1, (x.size(-1) // self.head_width, self.head_width)).transpose(1, 2)
 
 
 class Classifier(nn.Module):

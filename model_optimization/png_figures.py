@@ -88,7 +88,7 @@ def draw_power(curves: Mapping[str, Mapping[str, float]], false_alarm_rate: floa
         axis.set_major_formatter(PercentFormatter(1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="center right")
     _save(figure, file)
 
 

@@ -24,6 +24,8 @@ from shared.files import write_json, write_text
 from shared.runs import read_json
 
 VARIANT, ONNX, TOKENIZER = "variant.json", "model.onnx", "tokenizer.json"
+# Sum and normalisation as one operator: on a processor it has no vector code, and takes four times as long as the two.
+SLOW_FUSION = "SkipLayerNormFusion"
 EngineName = Literal["onnx", "torch", "torch_bf16", "torch_int8"]
 Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Token ids and mask (W, T) to logits (W, C)."""
@@ -82,13 +84,7 @@ class Variant:
         if not windows:
             return np.zeros((0, len(self.settings.label_names)), dtype=np.float32)
         found = np.concatenate([self.engine(*batch) for batch in batches(windows, batch_size)])  # (W, C)
-        if len(windows) == len(texts):
-            return found
-        owner = np.repeat(np.arange(len(texts)), [len(windows) for windows in by_text])  # (W,)
-        weights = np.array([len(window) for window in windows], dtype=found.dtype)
-        sums = np.zeros((len(texts), found.shape[1]), dtype=found.dtype)
-        np.add.at(sums, owner, found * weights[:, None])
-        return sums / np.bincount(owner, weights)[:, None].astype(found.dtype)
+        return mean_of_windows(found, by_text)
 
     @property
     def size_mb(self) -> float:
@@ -96,15 +92,29 @@ class Variant:
         return sum(file.stat().st_size for file in self.folder.glob("model.*")) / 1e6
 
 
+def mean_of_windows(found: np.ndarray, by_text: Sequence[Sequence[list[int]]]) -> np.ndarray:
+    """Logits (N, C) of texts, from those of all their windows in order (W, C): means, weighted by tokens."""
+    if len(found) == len(by_text):
+        return found
+    owner = np.repeat(np.arange(len(by_text)), [len(windows) for windows in by_text])  # (W,)
+    weights = np.array([len(window) for windows in by_text for window in windows], dtype=found.dtype)
+    sums = np.zeros((len(by_text), found.shape[1]), dtype=found.dtype)
+    np.add.at(sums, owner, found * weights[:, None])
+    return sums / np.bincount(owner, weights)[:, None].astype(found.dtype)
+
+
 def batches(windows: Sequence[list[int]], batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Token ids and masks (W, T), each batch padded to its longest window. Padding has the id 0; the mask hides it."""
+    """Token ids and masks (W, T) of so many windows at a time."""
     for start in range(0, len(windows), batch_size):
-        batch = windows[start : start + batch_size]
-        width = max(map(len, batch))
-        ids, mask = np.zeros((2, len(batch), width), dtype=np.int64)
-        for row, window in enumerate(batch):
-            ids[row, : len(window)], mask[row, : len(window)] = window, 1
-        yield ids, mask
+        yield pad(windows[start : start + batch_size])
+
+
+def pad(windows: Sequence[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids and mask (W, T), as wide as the longest window. Padding has the id 0; the mask hides it."""
+    ids, mask = np.zeros((2, len(windows), max(map(len, windows))), dtype=np.int64)
+    for row, window in enumerate(windows):
+        ids[row, : len(window)], mask[row, : len(window)] = window, 1
+    return ids, mask
 
 
 def write_settings(folder: Path, settings: VariantSettings, tokenizer: Tokenizer) -> None:
@@ -131,7 +141,9 @@ def _open_onnx(file: Path, threads: int | None) -> Engine:
     options.intra_op_num_threads = threads or 0  # 0: one a core
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=[SLOW_FUSION]
+        )
     except Exception as error:  # the library's own kinds, all of them plain
         reason = str(error).strip().splitlines()[0].replace(str(file), "the file")
         raise UserError(f"{file}: ONNX Runtime cannot load it ({reason}): make the variant anew") from error

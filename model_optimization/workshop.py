@@ -101,13 +101,16 @@ class Workshop:
         method, folder = METHODS[name], self.folder / "variants" / name
         if (folder / VARIANT).is_file():
             return Variant(folder)
-        if method.packing in ("dynamic", "static"):
+        if method.packing == "dynamic":
             whole = self._whole(method.classifier)
             log.info("packing %s", name)
-            if method.packing == "dynamic":
-                return quantize_dynamically(whole, folder)
+            return quantize_dynamically(whole, folder)
+        if method.packing == "static":
+            source = self.folder / "onnx" / f"{method.classifier}_unfused"
+            unfused = convert(self.classifier(method.classifier), source, attention=False)
+            log.info("packing %s", name)
             chosen = calibration_texts([example.text for example in self.texts.train], CALIBRATION)
-            return quantize_statically(whole, chosen, folder)
+            return quantize_statically(unfused, chosen, folder)
         classifier = self.classifier(method.classifier)
         log.info("packing %s", name)
         if method.packing in TORCH:

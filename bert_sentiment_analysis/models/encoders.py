@@ -11,12 +11,13 @@ from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, modeling_gguf_pytorch_utils
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from bert_sentiment_analysis.config import run_path
 from shared.errors import UserError
+from shared.gguf import ordinary_folder
 from shared.hub import resolve_model
 
 PACKAGED = "minilm"
@@ -25,7 +26,6 @@ UNLIMITED = 100_000  # a tokenizer without a limit says 1e30
 # What they would say of unused heads and unset lengths is checked below, or does not concern us.
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
-modeling_gguf_pytorch_utils.tqdm = transformers_logging.tqdm  # the only bar that would not heed this
 
 
 def load_encoder(name: str) -> tuple[nn.Module, Any, Path]:
@@ -42,19 +42,17 @@ def load_encoder(name: str) -> tuple[nn.Module, Any, Path]:
 
         trained = TextClassifier.load(folder)
         return trained.encoder, trained.tokenizer, folder
-    quantized = _gguf(folder)
-    if not quantized and not (folder / "config.json").is_file():
+    readable = ordinary_folder(folder)
+    if not (readable / "config.json").is_file():
         raise UserError(f"{name}: no encoder here (config.json is missing): give a model's folder, or {PACKAGED}")
     try:
-        encoder, found = AutoModel.from_pretrained(folder, **quantized, output_loading_info=True, dtype="float32")
+        encoder, found = AutoModel.from_pretrained(readable, output_loading_info=True, dtype="float32")
     except (OSError, ValueError, KeyError, RuntimeError, IndexError, SafetensorError) as error:
         raise UserError(f"{name}: cannot be loaded ({_first_line(error)}): get it anew, or use {PACKAGED}") from error
     missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
     if missing:
         # transformers would fill them with random numbers.
         raise UserError(f"{name}: weights are missing, such as {missing[0]}: get the model anew, or use {PACKAGED}")
-    if quantized:
-        del encoder.config.quantization_config  # it was multiplied out, and is an ordinary encoder now
     encoder.config.use_cache = False  # of a language model: nothing is generated
     return _without_pooler(encoder), load_tokenizer(folder), folder
 
@@ -77,7 +75,7 @@ def save_encoder(encoder: nn.Module, tokenizer: Any, folder: Path) -> None:
 
 def load_tokenizer(folder: Path) -> Any:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **_gguf(folder))
+        tokenizer = AutoTokenizer.from_pretrained(ordinary_folder(folder))
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
         raise UserError(f"{folder}: no readable tokenizer ({_first_line(error)}): get the model anew") from error
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
@@ -114,12 +112,6 @@ def weights_checksum(folder: Path) -> str:
             while block := opened.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def _gguf(folder: Path) -> dict[str, str]:
-    """What from_pretrained must be told to read the folder's GGUF file; nothing where the weights are safetensors."""
-    files = sorted(folder.glob("*.gguf"))
-    return {"gguf_file": files[0].name} if files and not any(folder.glob("*.safetensors")) else {}
 
 
 def _without_pooler(encoder: nn.Module) -> nn.Module:

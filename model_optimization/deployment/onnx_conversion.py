@@ -3,7 +3,8 @@
 python -m model_optimization.deployment.onnx_conversion --run RUN --output FOLDER
 
 torch.export follows the tensors through the model once and writes down what happened to them. ONNX Runtime's optimizer
-then puts single operators in the place of what takes several: GELU with its bias, normalisation with the sum before it.
+then puts single operators in the place of what takes several: attention with its three projections, normalisation, and
+GELU with its bias.
 """
 
 import logging
@@ -26,6 +27,7 @@ from shared.files import atomic_path
 from shared.logging import print_result, print_table, setup_logging
 
 if TYPE_CHECKING:
+    from onnx import GraphProto
     from torch import nn
 
     from model_optimization.classifier import Classifier
@@ -46,12 +48,15 @@ class ConversionConfig:
     """Folder for the variant; what is there is replaced."""
 
 
-def convert(subject: "Subject", folder: Path) -> Variant:
-    """Export, fuse, and write as a variant that answers. Raises UserError for an operator that ONNX has not."""
+def convert(subject: "Subject", folder: Path, attention: bool = True) -> Variant:
+    """Export, fuse, and write as a variant that answers. Raises UserError for an operator that ONNX has not.
+
+    Without `attention` that stays in its parts, which is how static int8 can reach its weights.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / ONNX) as draft:
         export(subject.model, draft)
-        fuse(draft)
+        fuse(draft, attention)
     write_settings(folder, settings_of(subject, "onnx"), subject.tokenizer)
     return Variant(folder)
 
@@ -84,13 +89,46 @@ def export(model: "nn.Module", file: Path) -> None:
     program.save(str(file))
 
 
-def fuse(file: Path) -> None:
-    """Put ONNX Runtime's own operators in the place of several each."""
+def fuse(file: Path, attention: bool = True) -> None:
+    """Put ONNX Runtime's own operators in the place of several each, but for the one that is slower than those."""
+    import onnx
+    from onnxruntime.transformers.fusion_options import FusionOptions
     from onnxruntime.transformers.optimizer import optimize_model
 
+    model = onnx.load(file)
+    _spell_out(model.graph)
+    options = FusionOptions("bert")
+    options.enable_attention = attention
+    options.enable_skip_layer_norm = False  # see SLOW_FUSION in runtime.py
     with quiet():
-        fused = optimize_model(str(file), "bert", num_heads=0, hidden_size=0, opt_level=0)
+        fused = optimize_model(model, "bert", num_heads=0, hidden_size=0, optimization_options=options, opt_level=0)
     fused.save_model_to_file(str(file))
+
+
+def _spell_out(graph: "GraphProto") -> None:
+    """Write the graph as the optimizer's search for attention expects it: a number for each size, an axis at a time.
+
+    Texts and tokens are the first two axes wherever this model reshapes, so that their sizes are 0, "as before".
+    """
+    from onnx import helper, numpy_helper
+
+    values = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    made_by = {name: node for node in graph.node for name in node.output}
+
+    def constant(name: str, numbers: Sequence[int]) -> str:
+        graph.initializer.append(numpy_helper.from_array(np.array(numbers, dtype=np.int64), name))
+        return name
+
+    for place, node in reversed(list(enumerate(graph.node))):
+        if node.op_type == "Reshape" and (sizes := made_by.get(node.input[1])) and sizes.op_type == "Concat":
+            numbers = [number for part in sizes.input for number in values.get(part, np.zeros(1)).tolist()]
+            node.input[1] = constant(f"{node.name}_sizes", numbers)
+            del node.attribute[:]  # `allowzero`, with which 0 would mean an axis without elements
+        elif node.op_type == "Unsqueeze" and values[node.input[1]].tolist() == [1, 2]:
+            before = f"{node.input[0]}_wider"
+            axis = constant(f"{node.name}_first", [1])
+            graph.node.insert(place, helper.make_node("Unsqueeze", [node.input[0], axis], [before]))
+            node.input[0], node.input[1] = before, constant(f"{node.name}_second", [2])
 
 
 def parity(model: "Classifier", variant: Variant, n_pieces: int, seed: int = 0) -> list[dict[str, Any]]:

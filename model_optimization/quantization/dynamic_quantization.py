@@ -20,7 +20,7 @@ from shared.files import atomic_path
 from shared.logging import print_result, setup_logging
 
 # Everything that holds weights: linear layers, and the word vectors, which are half of a small model.
-QUANTIZED = ["MatMul", "Gather"]
+QUANTIZED = ["MatMul", "Attention", "Gather"]
 
 
 @dataclass(frozen=True)

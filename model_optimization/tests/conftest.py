@@ -2,18 +2,22 @@
 
 import hashlib
 import json
+import shutil
+import threading
+import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from model_optimization.classifier import Classifier, Shape
-from model_optimization.runtime import Variant
+from model_optimization.runtime import VARIANT, Variant
 from model_optimization.subject import Subject
 from shared.datasets import Example
 
@@ -160,6 +164,14 @@ def onnx_variant(tmp_path_factory: pytest.TempPathFactory) -> Variant:
     return convert(build_subject(), tmp_path_factory.mktemp("variants") / "fp32_onnx")
 
 
+@pytest.fixture(scope="session")
+def unfused_variant(tmp_path_factory: pytest.TempPathFactory) -> Variant:
+    """The same with attention in its parts, as static int8 wants it."""
+    from model_optimization.deployment.onnx_conversion import convert
+
+    return convert(build_subject(), tmp_path_factory.mktemp("variants") / "unfused", attention=False)
+
+
 @pytest.fixture
 def make_reviews() -> Callable[[int], list[Example]]:
     """`make_reviews(40)`: texts of several lengths, each good or bad by one word."""
@@ -174,3 +186,44 @@ def make_reviews() -> Callable[[int], list[Example]]:
         return texts
 
     return make
+
+
+@pytest.fixture
+def two_models(onnx_variant: Variant, tmp_path: Path) -> Path:
+    """A folder with the versions 1 and 2 of `onnx_variant`; the second is less sure of everything."""
+    for version, temperature in (("1", 1.0), ("2", 3.0)):
+        folder = tmp_path / "models" / version
+        shutil.copytree(onnx_variant.folder, folder)
+        values = json.loads((folder / VARIANT).read_text())
+        (folder / VARIANT).write_text(json.dumps({**values, "temperature": temperature}))
+    return tmp_path / "models"
+
+
+class FakeEngine:
+    """Answers a window with its first token and its length; notes the batches; holds them while `gate` is closed."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds, self.fails_at = seconds, -1
+        self.batches: list[list[list[int]]] = []
+        self.threads: set[str] = set()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        self.batches.append([row[:n].tolist() for row, n in zip(ids, mask.sum(1), strict=True)])
+        self.threads.add(threading.current_thread().name)
+        assert self.gate.wait(10)
+        time.sleep(self.seconds)
+        if self.fails_at in ids:
+            raise RuntimeError("no memory left")
+        return np.stack([ids[:, 0], mask.sum(1)], axis=1).astype(np.float32)
+
+    @property
+    def firsts(self) -> list[list[int]]:
+        return [[window[0] for window in batch] for batch in self.batches]
+
+
+@pytest.fixture
+def make_engine() -> Callable[..., FakeEngine]:
+    """`make_engine(seconds=0.1)`: an engine that says what it was given."""
+    return FakeEngine

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.projects import CHECKOUT, existing_projects
+from tools.projects import CHECKOUT, PROJECTS, existing_projects
 
 
 @pytest.fixture(scope="module")

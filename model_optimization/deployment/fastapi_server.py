@@ -1,0 +1,115 @@
+"""A server that answers over HTTP from a folder of models, and takes new ones without a pause.
+
+python -m model_optimization.deployment.fastapi_server --models FOLDER
+uvicorn model_optimization.deployment.fastapi_server:app          settings as SERVE_MODELS=FOLDER, SERVE_THREADS=1, ...
+
+curl localhost:8000/v1/classify -H 'Content-Type: application/json' -d '{"texts": ["a film to love"]}'
+
+Without a folder it serves the classifier that ships with bert_sentiment_analysis in int8, which it makes at the first
+start. One process is one replica; for more, start several behind a balancer, or Ray Serve (ray_server.py).
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from model_optimization.config import PROJECT
+from shared.config import check, parse_config
+from shared.errors import run_program
+from shared.logging import get_logger, setup_logging
+
+log = get_logger(__name__)
+PREFIX = "SERVE_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+MOST_CONNECTIONS = 1000  # beyond them uvicorn answers 503
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """Serve models over HTTP. Each setting is also an environment variable: SERVE_ and its name."""
+
+    models: str | None = None
+    """Folder with a folder for each version; by default the classifier that ships, in int8."""
+    version: str | None = None
+    """Version to begin with; by default the newest."""
+    host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0 for all of the machine's, for which a key is wise."""
+    port: int = 8000
+    """Port to listen at."""
+    threads: int | None = None
+    """Processor threads for one batch; by default one a core."""
+    workers: int = 1
+    """Batches computed at once."""
+    token_budget: int = 256
+    """Tokens of a batch, padding included; 1 answers every text alone."""
+    collect_ms: float = 2.0
+    """Milliseconds that a batch which is not full waits for company while a worker is free."""
+    queue_tokens: int = 16384
+    """Tokens that may wait; a request beyond them is refused with 429."""
+    body_within_s: float = 10.0
+    """Seconds that a request's body may take to arrive."""
+    answer_within_s: float = 30.0
+    """Seconds after which a request gives up."""
+    api_key: str | None = field(default=None, repr=False)
+    """Key that clients must send as `Authorization: Bearer KEY`. Better SERVE_API_KEY: others can see flags."""
+    admin_key: str | None = field(default=None, repr=False)
+    """Key for the routes that change the served model; without one they are closed."""
+
+    def __post_init__(self) -> None:
+        check(0 <= self.port < 65536, "port", self.port, "give one from 0 (any free one) to 65535")
+        for name in ("workers", "token_budget", "queue_tokens"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "give at least 1")
+        check(self.threads is None or self.threads >= 1, "threads", self.threads, "give at least 1")
+        check(0 <= self.collect_ms <= 1000, "collect_ms", self.collect_ms, "give 0 to 1000")
+        for name in ("body_within_s", "answer_within_s"):
+            check(getattr(self, name) > 0, name, getattr(self, name), "give seconds above 0")
+        for name in ("api_key", "admin_key"):
+            check(getattr(self, name) != "", name, "''", "give a key, or leave it out")
+
+
+def environment_flags(environment: Mapping[str, str]) -> list[str]:
+    """The environment's settings as flags."""
+    names = [each.name for each in fields(ServerConfig)]
+    return [f"--{name}={environment[key]}" for name in names if (key := PREFIX + name.upper()) in environment]
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when uvicorn asks for it, so that `--help` does not wait for FastAPI."""
+    if name != "app":
+        raise AttributeError(name)
+    from model_optimization.deployment.routes import create_app
+
+    return create_app(parse_config(ServerConfig, environment_flags(os.environ)))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    flags = list(sys.argv[1:] if argv is None else argv)
+    config = parse_config(
+        ServerConfig, [*environment_flags(os.environ), *flags], prog=f"python -m {PROJECT}.deployment.fastapi_server"
+    )
+    setup_logging()
+    if config.host not in LOOPBACK and config.api_key is None:
+        log.warning("--host %s without --api_key: everybody who reaches this machine may ask", config.host)
+    import uvicorn
+
+    from model_optimization.deployment.routes import create_app, open_store
+
+    app = create_app(config, open_store(config))
+    gc.freeze()  # else a full collection now and then goes through all that was imported, and holds up the requests
+    uvicorn.run(
+        app,
+        host=config.host,
+        port=config.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=int(config.body_within_s + config.answer_within_s) + 1,
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)
