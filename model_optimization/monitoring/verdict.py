@@ -62,11 +62,12 @@ def judge(
             raise UserError(f"the {name} has {len(readings)} texts: give at least {SMALLEST}")
     if reference.vectors.shape[1] != window.vectors.shape[1]:
         raise UserError("reference and window were read by different classifiers: make the reference anew")
-    splits = random_splits(len(reference), len(window), n_permutations, np.random.default_rng(seed))
+    draw = np.random.default_rng(seed)
+    splits = random_splits(len(reference), len(window), n_permutations, draw)
     rows = whiten(np.concatenate([reference.vectors, window.vectors]))
     tests = {
         "mmd": by_permutation(mmd(rbf_kernel(rows), splits)),
-        "classifier": by_permutation(domain_auc(rows, splits)),
+        "classifier": by_permutation(domain_auc(rows, splits, draw)),
         "ks_score": ks(reference.scores, window.scores),
         "psi_score": psi(reference.scores, window.scores),
         "ks_length": ks(reference.lengths, window.lengths),

@@ -157,9 +157,12 @@ def test_the_power_is_drawn_from_the_false_alarms_on(tmp_path, monkeypatch):
     from matplotlib.image import imread
 
     drawn, real = [], Axes.plot
-    monkeypatch.setattr(
-        Axes, "plot", lambda self, x, y, *rest, **named: drawn.append((x, y)) or real(self, x, y, *rest)
-    )
+
+    def keep(self, x, y, *rest, **named):
+        drawn.append((x, y))
+        return real(self, x, y, *rest, **named)
+
+    monkeypatch.setattr(Axes, "plot", keep)
     draw_power({"tweets": {"0.05": 0.1, "1": 1.0}, "nyt": {"0.05": 0.0, "1": 0.9}}, 0.03, tmp_path / "power.png")
     assert drawn == [([0.0, 0.05, 1.0], [0.03, 0.1, 1.0]), ([0.0, 0.05, 1.0], [0.03, 0.0, 0.9])]
     picture = imread(tmp_path / "power.png")

@@ -117,27 +117,36 @@ def test_texts_that_are_all_the_same_are_one_clear_line():
 def test_the_area_of_each_split_is_that_of_scikit_learn():
     rows, splits = draw().normal(size=(40, 5)), random_splits(25, 15, 3, draw())
     rows[splits[0], 0] += 1
-    folds = KFold(FOLDS, shuffle=True, random_state=0)
+    rows -= rows.mean(0)
+    order, model = draw(7).permutation(40), Ridge(fit_intercept=False)
     expected = [
-        roc_auc_score(split, cross_val_predict(Ridge(), rows, split.astype(float), cv=folds)) for split in splits
+        roc_auc_score(split, cross_val_predict(model, rows[order], split - split.mean(), cv=KFold(FOLDS)))
+        for split in splits[:, order]
     ]
-    np.testing.assert_allclose(domain_auc(rows, splits), expected, atol=1e-12)
+    np.testing.assert_allclose(domain_auc(rows, splits, draw(7)), expected, atol=1e-12)
 
 
 def test_the_area_is_one_where_a_line_parts_them_and_about_a_half_where_nothing_does():
     rows, splits = draw().normal(size=(300, 6)), random_splits(200, 100, 200, draw())
-    assert domain_auc(rows, splits).mean() == pytest.approx(0.5, abs=0.02)
+    assert domain_auc(rows, splits, draw()).mean() == pytest.approx(0.5, abs=0.02)
     rows[splits[0], 2] += 20
-    assert domain_auc(rows, splits)[0] == 1
+    assert domain_auc(rows, splits, draw())[0] == 1
+
+
+def test_equal_rows_on_both_sides_are_no_evidence():
+    """A stable order of equal predictions would put the window's, which stand last, above the reference's."""
+    rows = np.tile(draw().normal(size=(4, 3)), (60, 1))
+    p_values = [by_permutation(domain_auc(rows, random_splits(160, 80, 99, draw(i)), draw(i))).p for i in range(60)]
+    assert np.mean(p_values) > 0.5
 
 
 @pytest.mark.parametrize("statistic", ["mmd", "classifier"])
 def test_without_a_shift_the_p_values_of_permutations_are_uniform(statistic):
     p_values = []
     for trial in range(250):
-        rows = whiten(draw(trial).standard_t(4, size=(60, 6)))
-        splits = random_splits(40, 20, 99, draw(trial))
-        found = mmd(rbf_kernel(rows), splits) if statistic == "mmd" else domain_auc(rows, splits)
+        random = draw(trial)
+        rows, splits = whiten(random.standard_t(4, size=(60, 6))), random_splits(40, 20, 99, random)
+        found = mmd(rbf_kernel(rows), splits) if statistic == "mmd" else domain_auc(rows, splits, random)
         p_values.append(by_permutation(found).p)
     assert kstest(p_values, "uniform").pvalue > 0.01
     assert np.mean(np.array(p_values) <= 0.1) == pytest.approx(0.1, abs=0.06)
