@@ -39,8 +39,9 @@ from shared.timing import Timer
 
 log = get_logger(__name__)
 
-# The model continues a program better than it answers a request (measured: `benchmark code --style chat`).
-DEFAULT_STYLE: Style = "completion"
+# Of the first 24 problems smollm2 solves 10 when the request and the answer's first lines are given, and 6 of the same
+# when it only continues the program (`benchmark code --samples 0`, with --style prefilled and completion).
+DEFAULT_STYLE: Style = "prefilled"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from shared.errors import UserError
 from shared.gguf import ordinary_folder
 from shared.hub import resolve_model
 from shared.logging import get_logger
@@ -104,6 +105,8 @@ class TransformersModel:
         return means
 
     def chat(self, message: str) -> str:
+        if self._tokenizer.chat_template is None:
+            raise UserError(f"{self.name}: it has no chat template, it only continues texts: use --style completion")
         messages = [{"role": "user", "content": message}]
         return self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 

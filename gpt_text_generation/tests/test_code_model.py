@@ -3,6 +3,7 @@
 import pytest
 
 from gpt_text_generation.code_model import TransformersModel
+from shared.errors import UserError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,\n"
 
@@ -68,6 +69,12 @@ def test_probabilities_are_those_of_the_tokens_one_by_one(tiny):
 
 def test_a_message_goes_through_the_chat_template(tiny):
     assert tiny.chat("hello") == "<user>hello<answer>"
+
+
+def test_a_model_without_a_chat_template_is_one_clear_line(tiny, monkeypatch):
+    monkeypatch.setattr(tiny._tokenizer, "chat_template", None)
+    with pytest.raises(UserError, match="has no chat template, it only continues texts: use --style completion"):
+        tiny.chat("hello")
 
 
 @pytest.mark.slow
