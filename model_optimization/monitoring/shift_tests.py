@@ -82,8 +82,8 @@ def mmd(kernel: np.ndarray, splits: np.ndarray) -> np.ndarray:
 def domain_auc(rows: np.ndarray, splits: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """Area under the ROC curve (S,) of a ridge regression from rows (M + N, D) to window or not, cross-validated.
 
-    Rows and targets are centred, in place of an intercept: that would differ from fold to fold, and by itself put a fold
-    that holds much of the window below the others.
+    Rows and targets are centred, in place of an intercept: that would differ from fold to fold, and by itself put a
+    fold that holds much of the window below the others.
     """
     # The true split may not lie in the folds otherwise than the random ones; and equal rows fall into any order.
     order = draw.permutation(len(rows))
