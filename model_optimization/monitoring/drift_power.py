@@ -87,7 +87,7 @@ def measure(config: "DriftPowerConfig") -> tuple[dict[str, Any], list[dict[str, 
     }
     rows = [
         {"test": test, "false_alarm_rate": together[test]}
-        | {f"{kind} {share}": curves[test][kind][share] for share in ("0.1", "0.3", "1") for kind in SHIFTS}
+        | {f"{kind}_{100 * share:g}": curves[test][kind][f"{share:g}"] for share in (0.1, 0.3, 1.0) for kind in SHIFTS}
         for test in together
     ]
     return result, rows
@@ -104,7 +104,7 @@ def held_out(
     examples, n_excluded = exclude(evenly(load_packaged(name).parts[part], n), subject.trained_on)
     place = folder / f"{name}_{part}"
     try:
-        readings, kept = load(place, about["classifier"])
+        readings, _ = load(place, about["classifier"])
         if len(readings) == len(examples):
             return readings, n_excluded
     except UserError:

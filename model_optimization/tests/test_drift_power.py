@@ -11,6 +11,7 @@ from model_optimization.monitoring.drift_power import SHARES, SHIFTS, alarms, fa
 from model_optimization.monitoring.readings import Readings, save
 from shared.datasets import Example
 from shared.errors import UserError
+from shared.phrases import has_phrase
 
 CONFIG = DriftPowerConfig(window=40, n_reference=100, n_windows=12, n_power=4)
 
@@ -97,6 +98,8 @@ def test_the_line_has_what_the_design_asks_for_and_every_rate_is_one(judged, mon
         assert result["estimated_accuracy"][kind] == result["estimates"]["average_confidence"][kind]
     assert result["n_excluded"] == 5 and result["judge_ms"] > 0
     assert rows[0]["test"] == "verdict" and rows[0]["false_alarm_rate"] == result["false_alarm_rate"]
+    assert rows[0]["nyt_30"] == result["power_by_share"]["nyt"]["0.3"]
+    assert all(has_phrase(f"column.{name}") for name in rows[0])
     assert {row["test"] for row in rows} >= {"mmd", "classifier", "ks_score", "psi_length", "psi_score > .1"}
     assert all(0 <= value <= 1 for row in rows for name, value in row.items() if name != "test")
     assert result["single_tests"]["ks_length"]["power_by_share"]["tweets"]["1"] == 1.0
