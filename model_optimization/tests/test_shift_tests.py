@@ -134,7 +134,6 @@ def test_the_area_is_one_where_a_line_parts_them_and_about_a_half_where_nothing_
 
 
 def test_equal_rows_on_both_sides_are_no_evidence():
-    """A stable order of equal predictions would put the window's, which stand last, above the reference's."""
     rows = np.tile(draw().normal(size=(4, 3)), (60, 1))
     p_values = [by_permutation(domain_auc(rows, random_splits(160, 80, 99, draw(i)), draw(i))).p for i in range(60)]
     assert np.mean(p_values) > 0.5
