@@ -2,9 +2,10 @@
 
 python -m model_optimization.benchmark compress          every method on the same texts: accuracy, size, speed, memory
 python -m model_optimization.benchmark serve             the highest load that each server answers in time
+python -m model_optimization.benchmark drift             false alarms, power and accuracy estimates of the drift monitor
 
 `compress` makes what it compresses from the classifier that bert_sentiment_analysis ships, by each method's own recipe;
-what is finished is kept in the run folder, so that an interrupted one goes on.
+what is finished is kept in the run folder, so that an interrupted one goes on. `drift` keeps what was read.
 """
 
 from dataclasses import dataclass
@@ -66,7 +67,49 @@ def compress(config: CompressConfig) -> Outcome:
     return Outcome({**found, "rows": rows}, rows, printed)
 
 
-BENCHMARKS = {"compress": Benchmark(CompressConfig, compress), "serve": Benchmark(ServeConfig, serve)}
+@dataclass(frozen=True, kw_only=True)
+class DriftPowerConfig(BenchmarkConfig):
+    """How often the drift monitor raises a false alarm, which share of other texts it notices, what it estimates."""
+
+    run: str = SUBJECT
+    """Folder of a trained classifier, or a hub name."""
+    window: int = 200
+    """Texts of a window."""
+    n_reference: int = 1000
+    """Texts of the reference."""
+    n_windows: int = 1000
+    """Windows without drift, at least, of each of two kinds of film reviews."""
+    n_power: int = 100
+    """Windows of each kind of other texts and each share of them."""
+    alpha: float = 0.05
+    """The share of windows that may raise a false alarm."""
+    output: str = f"runs/{PROJECT}/drift_power"
+    """Folder for the readings of all texts, which are made once."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("window", 20), ("n_reference", 100), ("n_windows", 1), ("n_power", 1)):
+            check(getattr(self, name) >= least, name, getattr(self, name), f"give at least {least}")
+        check(0 < self.alpha < 1, "alpha", self.alpha, "give a share between 0 and 1")
+
+
+def drift(config: DriftPowerConfig) -> Outcome:
+    from model_optimization.monitoring.drift_power import measure
+
+    result, rows = measure(config)
+    if config.save:
+        from model_optimization.png_figures import draw_power
+
+        picture = Path(__file__).parent / "results" / "drift_power.png"
+        draw_power(result["power_by_share"], result["false_alarm_rate"], picture)
+    return Outcome(result, rows)
+
+
+BENCHMARKS = {
+    "compress": Benchmark(CompressConfig, compress),
+    "serve": Benchmark(ServeConfig, serve),
+    "drift": Benchmark(DriftPowerConfig, drift),
+}
 
 
 def main() -> None:

@@ -138,14 +138,17 @@ class Classifier(nn.Module):
 
     def classify(self, x: Tensor, attention_mask: Tensor) -> Tensor:
         """The last layer's output (B, T, D) to logits (B, C)."""
-        if self.shape.pooling == "mean":
-            mask = attention_mask[..., None].to(x.dtype)  # (B, T, 1)
-            pooled = (x * mask).sum(1) / mask.sum(1)  # (B, D)
-        else:
-            pooled = x[:, 0]
+        pooled = self.pool(x, attention_mask)
         if self.inner is not None:
             pooled = getattr(torch, self.shape.inner)(self.inner(pooled))
         return self.output(pooled)
+
+    def pool(self, x: Tensor, attention_mask: Tensor) -> Tensor:
+        """A layer's output (B, T, D) to one vector a text (B, D)."""
+        if self.shape.pooling == "first":
+            return x[:, 0]
+        mask = attention_mask[..., None].to(x.dtype)  # (B, T, 1)
+        return (x * mask).sum(1) / mask.sum(1)
 
 
 def padding_bias(attention_mask: Tensor) -> Tensor:

@@ -1,17 +1,21 @@
-"""The Pareto picture of figures.py as a PNG file with English labels, for the README.
+"""The Pareto picture of figures.py, and the power of the drift monitor, as PNG files with English labels.
 
-A browser would be needed to export the Plotly figure, so matplotlib draws the same numbers. The background is white and
-opaque: on a dark page the picture is a white card, and its black labels stay readable.
+A browser would be needed to export a Plotly figure for the README, so matplotlib draws the same numbers. The background
+is white and opaque: on a dark page the picture is a white card, and its black labels stay readable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_optimization.figures import measure_name
 from model_optimization.measurement import BASELINE
-from model_optimization.picture_data import BLUE, ORANGE, Axis, Row, frontier, name_places, ranges, ticks
+from model_optimization.picture_data import BLUE, COLOURS, ORANGE, Axis, Row, frontier, name_places, ranges, ticks
 from shared.files import atomic_path
 from shared.phrases import phrase
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INCHES = (9.0, 5.6)
 SIZE, LETTER = (575.0, 330.0), (4.9, 10.5)  # the drawing inside its labels and a letter, in points: 72 an inch
@@ -61,6 +65,34 @@ def draw_pareto(rows: Sequence[Row], axis: Axis, batch: int, file: Path) -> None
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    _save(figure, file)
+
+
+def draw_power(curves: Mapping[str, Mapping[str, float]], false_alarm_rate: float, file: Path) -> None:
+    """The share of windows with an alarm by the share of other texts in them, as `drift_figures.power` shows it.
+
+    Each curve begins with the false alarms.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    styles = zip(COLOURS, ("o-", "s--", "^:"), strict=False)
+    for (kind, curve), (colour, style) in zip(curves.items(), styles, strict=False):
+        x, y = [0.0, *map(float, curve)], [false_alarm_rate, *curve.values()]
+        axes.plot(x, y, style, color=colour, label=_words(f"drift.kind.{kind}"))
+    axes.axhline(0.05, color="0.5", linewidth=1, linestyle=":")
+    axes.set(xlabel=_words("drift.axis.mixed"), ylabel=_words("drift.axis.alarms"), ylim=(-0.03, 1.05))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="center right")
+    _save(figure, file)
+
+
+def _save(figure: "Figure", file: Path) -> None:
     with atomic_path(file) as draft:
         # Without the version in it, the file changes only where the picture does.
         figure.savefig(draft, dpi=130, format="png", metadata={"Software": None})

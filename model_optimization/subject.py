@@ -140,7 +140,7 @@ def _load_run(folder: Path) -> Subject:
         encoder = {name.removeprefix("encoder."): w for name, w in stored.items() if name.startswith("encoder.")}
     else:
         encoder_folder = resolve_model(base, suggestion="minilm")
-        if _checksum(encoder_folder) != settings.get("base_sha256"):
+        if checksum(encoder_folder) != settings.get("base_sha256"):
             raise UserError(f"{folder}: trained upon other weights of {base}: restore those, or train anew")
         encoder = read_all_weights(encoder_folder)
         if rank := settings.get("lora_rank"):
@@ -207,7 +207,7 @@ def _ids(folder: Path) -> frozenset[str]:
     return frozenset(load_ids(folder)) if (folder / TRAIN_IDS).is_file() else frozenset()
 
 
-def _checksum(folder: Path) -> str:
+def checksum(folder: Path) -> str:
     """SHA-256 over the folder's weight files, in the order of their names."""
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*.safetensors")):

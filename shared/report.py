@@ -73,9 +73,14 @@ def read_section(folder: Path) -> dict[str, Any]:
 
 
 def write_report(
-    file: Path, sections: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+    file: Path,
+    sections: Sequence[Mapping[str, Any]],
+    failures: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    heading: str = "report.title",
+    lead: str = "report.lead",
 ) -> None:
-    """Write the page.
+    """Write the page. `heading` and `lead` are keys of phrases.
 
     `sections` are those of `read_section`, each with `command` and `seconds` added. `failures` have `project`, `why`
     (one line) and `log` (a path, or nothing). `facts` fill the footer: date, commit, hardware, seconds and command.
@@ -92,9 +97,9 @@ def write_report(
         ]
         body = f"<nav><h2>{_words(both('report.contents'))}</h2><ol>{''.join(links)}</ol></nav>" + body
     contents = {
-        "TITLE": escape(phrase("report.title", "en")),
-        "HEADING": _words(both("report.title")),
-        "LEAD": _words(both("report.lead")),
+        "TITLE": escape(phrase(heading, "en")),
+        "HEADING": _words(both(heading)),
+        "LEAD": _words(both(lead)),
         "FAILURES": _failures(failures),
         "BODY": body,
         "FOOTER": _words(both("report.footer", **facts)),

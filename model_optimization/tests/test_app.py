@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from model_optimization import page_ship, page_variants, workshop
+from model_optimization import page_drift, page_ship, page_variants, workshop
 from model_optimization.runtime import ONNX, TOKENIZER, VARIANT, Variant, VariantSettings, write_settings
 from model_optimization.subject import MODEL, save_subject
 from model_optimization.workshop import METHODS
@@ -63,7 +63,8 @@ def make_variants(subject, onnx_variant, tmp_path):
 
 @pytest.fixture
 def open_page(tmp_path, monkeypatch):
-    """Opens the page where nothing was measured or made yet, and the classifier that ships is missing."""
+    """Opens the page without its part on drift, where nothing is measured or made, and no classifier ships."""
+    monkeypatch.setattr(page_drift, "show", lambda *_: None)
     monkeypatch.setattr(page_ship, "RESULTS", tmp_path / "results/compress.json")
     monkeypatch.setattr(page_variants, "SUBJECT", str(tmp_path / "weights/english-sentiment"))
     monkeypatch.chdir(tmp_path)
@@ -87,13 +88,13 @@ def marked(page):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_it_opens_in_both_languages_with_both_parts(open_page, make_variants, tmp_path, language):
+def test_it_opens_in_both_languages_with_all_parts(open_page, make_variants, tmp_path, language):
     write_json(tmp_path / "results/compress.json", {"rows": ROWS})
     make_variants("mine")
     page = open_page(language)
     assert not page.exception and not page.error and not page.warning and not page.info
     assert page.title[0].value == phrase("app.page.model_optimization", language)
-    assert [tab.label for tab in page.tabs] == [say("tab.ship", language), say("tab.text", language)]
+    assert [tab.label for tab in page.tabs] == [say(f"tab.{part}", language) for part in ("ship", "text", "drift")]
     assert len(page.get("plotly_chart")) == 1 and len(page.dataframe) == 2
     assert phrase("optimization.method.int8_dynamic", language) in marked(page)
     assert len(page.dataframe[0].value) == len(ROWS)
@@ -279,10 +280,17 @@ def test_a_damaged_classifier_is_one_line_and_the_next_visitor_does_not_wait(ope
 
 
 def test_every_phrase_is_used():
-    code = "".join(file.read_text(encoding="utf-8") for file in PAGE.parent.glob("*.py"))
+    folder = PAGE.parent
+    code = "".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py") if "tests" not in file.parts)
     keys = [
         key.removeprefix("optimization.").removeprefix("page.") for key in table() if key.startswith("optimization.")
     ]
     made = ("method.", "measure.", "kind.", "by.", "words.lost", "words.gained", "yes", "no")
-    unused = [key for key in keys if f'"{key}"' not in code and f"optimization.{key}" not in code]
+    made += ("drift.test.", "drift.axis.", "drift.kind.", "drift.estimated", "drift.true", "drift.on_reference")
+    unused = [
+        key
+        for key in keys
+        if not any(f'"{name}"' in code for name in (key, key.removeprefix("drift."), key.removeprefix("drift.column.")))
+        and f"optimization.{key}" not in code
+    ]
     assert [key for key in unused if not key.startswith(made)] == []

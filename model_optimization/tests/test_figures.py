@@ -9,7 +9,7 @@ import pytest
 
 from model_optimization.figures import LETTER, pareto, sensitivity
 from model_optimization.picture_data import AXES, frontier, name_places, ranges, ticks
-from model_optimization.png_figures import draw_pareto
+from model_optimization.png_figures import draw_pareto, draw_power
 from shared.phrases import LANGUAGES
 
 CROWD = (
@@ -150,3 +150,20 @@ def test_the_png_is_white_and_opaque_and_the_same_each_time(axis, tmp_path):
     picture = imread(tmp_path / "a.png")
     assert picture[0, 0].tolist() == [1, 1, 1, 1] and (picture[..., 3] == 1).all() and picture.min() < 0.5
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_power_is_drawn_from_the_false_alarms_on(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+    from matplotlib.image import imread
+
+    drawn, real = [], Axes.plot
+
+    def keep(self, x, y, *rest, **named):
+        drawn.append((x, y))
+        return real(self, x, y, *rest, **named)
+
+    monkeypatch.setattr(Axes, "plot", keep)
+    draw_power({"tweets": {"0.05": 0.1, "1": 1.0}, "nyt": {"0.05": 0.0, "1": 0.9}}, 0.03, tmp_path / "power.png")
+    assert drawn == [([0.0, 0.05, 1.0], [0.03, 0.1, 1.0]), ([0.0, 0.05, 1.0], [0.03, 0.0, 0.9])]
+    picture = imread(tmp_path / "power.png")
+    assert picture[0, 0].tolist() == [1, 1, 1, 1] and picture.min() < 0.5
