@@ -3,7 +3,6 @@
 python -m gpt_text_generation.sandbox.guards        what there is, and what is missing and why
 """
 
-import ctypes
 import functools
 import os
 import socket
@@ -14,13 +13,12 @@ from dataclasses import dataclass
 
 from gpt_text_generation.sandbox.box import GUARDS, NOBODY
 from gpt_text_generation.sandbox.keeper import Keeper, Limits
-from gpt_text_generation.sandbox.probe import HELD
+from gpt_text_generation.sandbox.probe import HELD, IPC
 from shared.config import parse_config
 from shared.errors import UserError, run_program
 from shared.logging import print_result, print_table
 
 _PROBED = Limits(seconds=20, memory_mb=128, processes=4, file_mb=1, folder_mb=1)
-_REMOVE = 0  # IPC_RMID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,26 +59,14 @@ def _missing(name: str, outside: dict[str, int | str]) -> str | None:
 
 @contextmanager
 def _things_outside() -> Iterator[dict[str, int | str]]:
-    """What a boxed program must not reach: a file that all may read, a listening socket, shared memory, a process."""
+    """What a boxed program must not reach: a file that all may read, a listening socket, a process, shared memory."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as server:
         os.chmod(folder, 0o755)
         file = os.path.join(folder, "file")
         with open(file, "w") as written:
             written.write("seen")
-        with _shared_memory() as key:
-            outside = {"outside_file": file, "port": server.getsockname()[1], "process": os.getpid()}
-            yield {**outside, "shared_memory": key}
-
-
-@contextmanager
-def _shared_memory() -> Iterator[int]:
-    """The key of a System V segment that every user may read."""
-    library, key = ctypes.CDLL(None), os.getpid()
-    segment = library.shmget(key, 4096, 0o1666)
-    try:
-        yield key
-    finally:
-        library.shmctl(segment, _REMOVE, None)
+        ipc = os.readlink(IPC) if os.path.exists(IPC) else "none"
+        yield {"outside_file": file, "port": server.getsockname()[1], "process": os.getpid(), "ipc": ipc}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
