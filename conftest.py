@@ -1,8 +1,9 @@
-"""What every test of the repository runs under: no network, and on request an empty asset cache."""
+"""What every test of the repository runs under: no network, and on request an empty asset cache or a demo page."""
 
 import errno
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,16 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("LAPTOP_LLM_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def run_page() -> Callable[..., Any]:
+    """`run_page(file, "zh")`: a project's page, run once in this language."""
+    from streamlit.testing.v1 import AppTest
+
+    def run(file: Path, language: str = "en") -> Any:
+        page = AppTest.from_file(str(file), default_timeout=120)
+        page.query_params["lang"] = language
+        return page.run()
+
+    return run

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +42,13 @@ def weights(tiny_encoder, tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(weights, tmp_path, monkeypatch):
+def open_page(run_page, weights, tmp_path, monkeypatch):
     """Opens the page where the two models ship, nothing was trained, and no result file is there."""
     monkeypatch.setattr(page_models, "SHIPPED", weights)
     monkeypatch.setattr(page_quality, "RESULTS", tmp_path / "results")
     monkeypatch.chdir(tmp_path)
 
-    def open_in(language: str = "en") -> AppTest:
-        page = AppTest.from_file(str(PAGE), default_timeout=120)
-        page.query_params["lang"] = language
-        return page.run()
-
-    return open_in
+    return partial(run_page, PAGE)
 
 
 def say(key, language="en", **values):

@@ -2,12 +2,12 @@
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from model_optimization import page_drift, page_ship, page_variants, workshop
 from model_optimization.runtime import ONNX, TOKENIZER, VARIANT, Variant, VariantSettings, write_settings
@@ -62,19 +62,14 @@ def make_variants(subject, onnx_variant, tmp_path):
 
 
 @pytest.fixture
-def open_page(tmp_path, monkeypatch):
+def open_page(run_page, tmp_path, monkeypatch):
     """Opens the page without its part on drift, where nothing is measured or made, and no classifier ships."""
     monkeypatch.setattr(page_drift, "show", lambda *_: None)
     monkeypatch.setattr(page_ship, "RESULTS", tmp_path / "results/compress.json")
     monkeypatch.setattr(page_variants, "SUBJECT", str(tmp_path / "weights/english-sentiment"))
     monkeypatch.chdir(tmp_path)
 
-    def open_in(language: str = "en") -> AppTest:
-        page = AppTest.from_file(str(PAGE), default_timeout=120)
-        page.query_params["lang"] = language
-        return page.run()
-
-    return open_in
+    return partial(run_page, PAGE)
 
 
 def say(key, language="en", **values):

@@ -2,11 +2,11 @@
 
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from model_optimization import page_drift, page_ship, page_variants
 from model_optimization.monitoring.make_shipped import SHIFTS
@@ -21,19 +21,14 @@ MEASURED = {"false_alarm_rate": 0.031, "n_windows": 2000, "window": 200, "power_
 
 
 @pytest.fixture
-def open_page(tmp_path, monkeypatch):
+def open_page(run_page, tmp_path, monkeypatch):
     """Opens the page with its other parts left out, and nothing measured yet."""
     for other in (page_ship, page_variants):
         monkeypatch.setattr(other, "show", lambda *_: None)
     monkeypatch.setattr(page_drift, "RESULTS", tmp_path / "results/drift.json")
     page_drift.load_samples.clear()
 
-    def open_in(language: str = "en") -> AppTest:
-        page = AppTest.from_file(str(PAGE), default_timeout=120)
-        page.query_params["lang"] = language
-        return page.run()
-
-    return open_in
+    return partial(run_page, PAGE)
 
 
 def say(key, language="en", **values):
