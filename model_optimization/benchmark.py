@@ -41,6 +41,8 @@ class CompressConfig(BenchmarkConfig):
     """Texts: a packaged set, a file, or a hub set."""
     methods: str = "all"
     """Which ones, with commas between."""
+    train: bool = False
+    """Train the student anew instead of taking the one that ships."""
     turns: int = 5
     """Turns in which the speeds are taken."""
 
@@ -56,6 +58,7 @@ def compress(config: CompressConfig) -> Outcome:
         run=config.run,
         dataset=config.dataset,
         methods=config.methods,
+        train=config.train,
         turns=config.turns,
         threads=config.threads,
         seed=config.seed,
