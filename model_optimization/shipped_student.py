@@ -118,14 +118,14 @@ def _card(folder: Path, student: "Subject", summary: dict[str, Any]) -> str:
     shape = student.model.shape
     return f"""# student
 
-A classifier of English film reviews, negative or positive: {shape.n_layers} layers of {shape.width} numbers and
-{shape.n_pieces:,} word pieces of {shape.word_width}, {summary["params"] / 1e6:.1f} million weights where its teacher
-has {summary["teacher_params"] / 1e6:.1f}; {size:.1f} MB in half precision.
+A classifier of English film reviews, negative or positive: {shape.n_layers} layers of {shape.width} numbers, and
+{shape.n_pieces:,} word pieces of {shape.word_width}. It has {summary["params"] / 1e6:.1f} million weights, its teacher
+{summary["teacher_params"] / 1e6:.1f}; in half precision it takes {size:.1f} MB.
 
-- **Made by** `python -m {PROJECT}.shipped_student` · {summary["date"]} · `{summary["commit"]}` · {summary["hardware"]}.
-  The teacher is `bert_sentiment_analysis/weights/english-sentiment` over all-MiniLM-L6-v2.
-- **Data** the train part of Rotten Tomatoes, {SENTENCES:,} sentences of the train part of IMDb without their labels,
-  and whatever its teacher learned from: {len(student.trained_on):,} texts, whose ids (the first 16 digits of their
+- **Made by** `python -m {PROJECT}.shipped_student` · {summary["date"]} · `{summary["commit"]}` ·
+  {summary["hardware"]}. Its teacher is `english-sentiment` of bert_sentiment_analysis.
+- **Data** the train part of Rotten Tomatoes, {SENTENCES:,} sentences of the train part of IMDb without labels, and
+  all that its teacher learned from: {len(student.trained_on):,} texts, whose ids (the first 16 digits of their
   SHA-256) are in `{TRAIN_IDS}`. LICENSES.md names their terms.
 - **Weights** safetensors; MIT like the code, the terms of the data apply to what one does with them.
 - **Limits** English sentences about films. What its teacher says of products or tweets it was never taught; rare

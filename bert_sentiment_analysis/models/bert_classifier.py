@@ -261,7 +261,9 @@ class TextClassifier(nn.Module):
                 f"{folder}: its partner {settings.partner} answers another question, or has a partner itself: "
                 "restore the runs' own files"
             )
-        return cls.load(beside)
+        partner = cls.load(beside)
+        partner.settings = replace(partner.settings, temperature=settings.temperature)
+        return partner
 
     @classmethod
     def _load(cls, folder: Path) -> "TextClassifier":

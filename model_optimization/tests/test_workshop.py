@@ -151,8 +151,8 @@ def test_the_peer_answers_from_the_same_file(name, tolerance, subject, toy, tmp_
     pytest.importorskip("nncf")
     shop = Workshop(subject, toy, tmp_path)
     peer, ours = shop.variant(name), shop.variant("fp32_onnx")
-    for texts in (["the plot is bad", "good"], ["a film"] * 5):
-        np.testing.assert_allclose(peer.logits(texts), ours.logits(texts), atol=tolerance)
+    for asked in (["the plot is bad", "good"], ["a film"] * 5):
+        np.testing.assert_allclose(peer.logits(asked), ours.logits(asked), atol=tolerance)
     assert peer.settings.engine == "openvino"
     assert (peer.folder / "model.bin").stat().st_size < 1e6 * ours.size_mb
     (peer.folder / "model.xml").write_text("<net")
