@@ -118,8 +118,11 @@ class SparseIndex:
     def _scores(self, query: Sequence[str] | Mapping[str, float]) -> np.ndarray:
         """The score of every slot."""
         weights = query if isinstance(query, Mapping) else Counter(query)
-        known = [(self._postings[term], weight * self.idf(term)) for term, weight in weights.items()
-                 if term in self._postings]
+        known = [
+            (self._postings[term], weight * self.idf(term))
+            for term, weight in weights.items()
+            if term in self._postings
+        ]
         if not known:
             return np.zeros(len(self._ids))
         if self._penalty is None:

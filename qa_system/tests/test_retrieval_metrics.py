@@ -11,7 +11,10 @@ from qa_system.evaluation.retrieval_metrics import evaluate_rankings, rank
 def test_one_question_by_hand():
     # Ranked a b c d; relevant b (grade 1), d (grade 2) and z, which was not found (grade 1).
     found = evaluate_rankings(
-        {"q": {"a": 4, "b": 3, "c": 2, "d": 1}}, {"q": {"b": 1, "d": 2, "z": 1, "a": 0}}, ndcg_at=(2, 10), recall_at=(3,)
+        {"q": {"a": 4, "b": 3, "c": 2, "d": 1}},
+        {"q": {"b": 1, "d": 2, "z": 1, "a": 0}},
+        ndcg_at=(2, 10),
+        recall_at=(3,),
     ).mean
     assert found["recall_3"] == pytest.approx(1 / 3)
     assert found["mrr"] == pytest.approx(1 / 2)

@@ -1,0 +1,352 @@
+"""The store: documents, passages, their terms and vectors, in one SQLite file that is the only truth.
+
+A change is one SQLite transaction, so that it is there whole or not at all, whatever kills the program; what `add` or
+`delete` returned is on the disk. The indexes for searching (BM25, FAISS) live in memory, in each process its own. Rows
+are numbered in the order in which they came and no number is used twice, and every removal is written down: so an index
+is brought up to date by reading what was added and removed since it last looked, which every search does first, in the
+same read transaction in which it searches. Readers see one state of the store, never a half of a change, also while
+another thread or process writes. One writes at a time; the next one waits for it, or is told.
+
+Nothing in the file is code or a pickle: text, JSON and raw 32-bit floats.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from qa_system.document_processor.documents import Box, Chunk, Document, Page, Span
+from qa_system.retrieval.dense_retrieval import DEFAULT_EMBEDDING, DenseIndex, Embedder, load_embedder
+from qa_system.retrieval.sparse_retrieval import SparseIndex
+from qa_system.retrieval.text_analysis import VERSION, analyse
+from shared.errors import UserError
+from shared.text_encoder import Progress
+
+FILE = "store.sqlite"
+FORMAT = "1"
+WAIT_S = 30.0  # for another program that writes
+Change = Literal["added", "updated", "unchanged"]
+
+SCHEMA = """
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    source TEXT PRIMARY KEY, id TEXT NOT NULL, split TEXT NOT NULL, added TEXT NOT NULL, content TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE chunks (
+    row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, source TEXT NOT NULL REFERENCES documents,
+    text TEXT NOT NULL, place TEXT NOT NULL, terms TEXT NOT NULL, vector BLOB NOT NULL
+);
+CREATE INDEX chunks_of_source ON chunks (source);
+CREATE TABLE removals (number INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class StoredDocument:
+    """A line of the list of documents."""
+
+    source: str
+    id: str
+    kind: str
+    pages: int
+    pages_without_text: int
+    """Empty and failed ones: nothing of them can be found."""
+    chunks: int
+    added: str
+    """When, as ISO 8601 in UTC."""
+
+
+def searched_text(chunk: Chunk) -> str:
+    """What is indexed of a passage: its headings too, since a passage often does not repeat what it is about."""
+    return " ".join([*chunk.headings, chunk.text])
+
+
+class VectorStore:
+    """A store in a folder. All methods may be called from several threads; several processes may open one folder."""
+
+    def __init__(self, folder: Path | str, embedding: str | Embedder | None = None, create: bool = True) -> None:
+        """Open the store, or make one with this embedding (default: minilm): its name, or itself if it is loaded.
+
+        Raises UserError where there is none and `create` is false, and where its vectors, terms or format are others.
+        """
+        if isinstance(embedding, Embedder):
+            self.embedder, embedding = embedding, embedding.name
+        self.folder = Path(folder)
+        if not create and not (self.folder / FILE).exists():
+            raise UserError(f"--store {folder}: there is no store: make one with python -m qa_system.ingest PATH")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock, self._write_lock = threading.RLock(), threading.Lock()
+        self._reader, self._writer = self._connect(), self._connect()
+        with self._transaction() as writer:
+            if not writer.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'").fetchone():
+                for statement in SCHEMA.split(";"):
+                    writer.execute(statement)
+                new = {"format": FORMAT, "terms": VERSION, "embedding": embedding or DEFAULT_EMBEDDING}
+                writer.executemany("INSERT INTO settings VALUES (?, ?)", new.items())
+            settings = dict(writer.execute("SELECT name, value FROM settings").fetchall())
+        self.embedding = settings["embedding"]
+        for name, here in (("format", FORMAT), ("terms", VERSION), ("embedding", embedding or self.embedding)):
+            if settings[name] != here:
+                raise UserError(
+                    f"--store {folder}: its {name} is {settings[name]}, not {here}: ingest into a new folder, "
+                    f"or {'leave --embedding out' if name == 'embedding' else 'use the version that made it'}"
+                )
+        self._forget()
+
+    def close(self) -> None:
+        """Close the files. What was acknowledged is on the disk already."""
+        with self._lock, self._write_lock:
+            self._reader.close()
+            self._writer.close()
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The encoder of the vectors, loaded when it is first needed. Raises UserError where it is another one."""
+        embedder = load_embedder(self.embedding)
+        with self._lock:
+            settings = dict(self._reader.execute("SELECT name, value FROM settings").fetchall())
+        self._check_encoder(settings, embedder)
+        return embedder
+
+    # --- Changes ---
+
+    def add(
+        self,
+        document: Document,
+        chunks: Sequence[Chunk],
+        *,
+        split: str = "",
+        on_progress: Progress = lambda done: None,
+    ) -> Change:
+        """Add a document with its passages, or put it in the place of what its source held before.
+
+        `split` says how it was cut; the same document, cut the same way, changes nothing. Vectors of passages whose
+        text stays are kept. Raises UserError where another program writes for too long, and on a full disk.
+        """
+        with self._lock:
+            before = self._reader.execute(
+                "SELECT id, split FROM documents WHERE source = ?", (document.source,)
+            ).fetchone()
+            if before == (document.id, split):
+                return "unchanged"
+            texts = [searched_text(chunk) for chunk in chunks]
+            kept = dict(self._vectors_by_text(document.source))
+        new = list(dict.fromkeys(text for text in texts if text not in kept))
+        for text, vector in zip(new, self.embedder.encode(new, "passage", on_progress), strict=True):
+            kept[text] = vector.astype("<f4").tobytes()
+        rows = [
+            (chunk.id, document.source, chunk.text, _place(chunk), " ".join(analyse(text)), kept[text])
+            for chunk, text in zip(chunks, texts, strict=True)
+        ]
+        return self._replace(document, split, rows)
+
+    def delete(self, source: str) -> int:
+        """Delete a document with all its passages; the number of these, 0 where there is no such source."""
+        with self._transaction() as writer:
+            n = self._delete(writer, source)
+        return n
+
+    def _replace(self, document: Document, split: str, rows: Sequence[tuple]) -> Change:
+        from datetime import UTC, datetime
+
+        with self._transaction() as writer:
+            # Another process may have added the same in the meantime.
+            before = writer.execute("SELECT id, split FROM documents WHERE source = ?", (document.source,)).fetchone()
+            if before == (document.id, split):
+                return "unchanged"
+            settings = dict(writer.execute("SELECT name, value FROM settings").fetchall())
+            self._check_encoder(settings, self.embedder)
+            if "width" not in settings:
+                made_with = {"width": str(self.embedder.width), "fingerprint": self.embedder.fingerprint}
+                writer.executemany("INSERT INTO settings VALUES (?, ?)", made_with.items())
+            self._delete(writer, document.source)
+            content = json.dumps(asdict(document), ensure_ascii=False)
+            added = datetime.now(UTC).isoformat(timespec="seconds")
+            writer.execute(
+                "INSERT INTO documents VALUES (?, ?, ?, ?, ?)", (document.source, document.id, split, added, content)
+            )
+            writer.executemany(
+                "INSERT INTO chunks (id, source, text, place, terms, vector) VALUES (?, ?, ?, ?, ?, ?)", rows
+            )
+        return "updated" if before else "added"
+
+    @staticmethod
+    def _delete(writer: sqlite3.Connection, source: str) -> int:
+        writer.execute("INSERT INTO removals (row) SELECT row FROM chunks WHERE source = ?", (source,))
+        n = writer.execute("DELETE FROM chunks WHERE source = ?", (source,)).rowcount
+        writer.execute("DELETE FROM documents WHERE source = ?", (source,))
+        return n
+
+    # --- Reading ---
+
+    @contextmanager
+    def view(self) -> Iterator["VectorStore"]:
+        """One state of the store, for as long as the block lasts: `sparse`, `dense`, `chunks` and `rows_of` agree."""
+        with self._lock:
+            self._reader.execute("BEGIN")
+            try:
+                self._catch_up()
+                yield self
+            finally:
+                self._reader.execute("COMMIT")
+
+    def chunks(self, rows: Sequence[int]) -> list[Chunk]:
+        """The passages of these rows, within a view. Raises KeyError for a row that is not there."""
+        marks = ",".join("?" * len(rows))
+        found = {
+            row: (identity, source, text, place, document_id)
+            for row, identity, source, text, place, document_id in self._reader.execute(
+                "SELECT row, chunks.id, source, text, place, documents.id FROM chunks JOIN documents USING (source) "
+                f"WHERE row IN ({marks})",
+                list(map(int, rows)),
+            )
+        }
+        return [_chunk(*found[int(row)]) for row in rows]
+
+    def rows_of(self, sources: Sequence[str]) -> np.ndarray:
+        """The rows of these sources' passages, within a view."""
+        query = "SELECT row FROM chunks WHERE source = ?"
+        rows = [row for source in dict.fromkeys(sources) for (row,) in self._reader.execute(query, (source,))]
+        return np.array(rows, dtype=np.int64)
+
+    def documents(self) -> list[StoredDocument]:
+        """All documents, by source."""
+        query = (
+            "SELECT source, documents.id, added, content, count(row) FROM documents LEFT JOIN chunks USING (source) "
+            "GROUP BY source ORDER BY source"
+        )
+        with self._lock:
+            found = self._reader.execute(query).fetchall()
+        listed = []
+        for source, identity, added, content, n in found:
+            read = json.loads(content)
+            without_text = sum(page["status"] in ("empty", "failed") for page in read["pages"])
+            listed.append(
+                StoredDocument(source, identity, read["kind"], len(read["pages"]), without_text, n, added)
+            )
+        return listed
+
+    def document(self, source: str) -> Document | None:
+        """The document as it was read: text, lines and pages."""
+        with self._lock:
+            found = self._reader.execute("SELECT content FROM documents WHERE source = ?", (source,)).fetchone()
+        return _document(json.loads(found[0])) if found else None
+
+    def __len__(self) -> int:
+        """The number of passages."""
+        with self._lock:
+            return self._reader.execute("SELECT count(*) FROM chunks").fetchone()[0]
+
+    # --- The indexes in memory ---
+
+    def _forget(self) -> None:
+        self.sparse, self.dense = SparseIndex(), None
+        self._last_row = self._last_removal = 0
+
+    def _catch_up(self) -> None:
+        """Bring the indexes to the state that this read transaction sees."""
+        # What was added and removed since the last look was never in the indexes.
+        query = "SELECT row FROM removals WHERE number > ? AND row <= ?"
+        gone = [row for (row,) in self._reader.execute(query, (self._last_removal, self._last_row))]
+        try:
+            if self.dense is None:
+                width = self._reader.execute("SELECT value FROM settings WHERE name = 'width'").fetchone()
+                self.dense = DenseIndex(int(width[0])) if width else None
+            if gone:
+                self.sparse.remove(gone)
+                self.dense.remove(gone)
+            query = "SELECT row, terms, vector FROM chunks WHERE row > ? ORDER BY row"
+            added = self._reader.execute(query, (self._last_row,))
+            while batch := added.fetchmany(4096):
+                rows = [row for row, _, _ in batch]
+                self.sparse.add((row, terms.split()) for row, terms, _ in batch)
+                vectors = np.frombuffer(b"".join(vector for _, _, vector in batch), dtype="<f4")
+                self.dense.add(rows, vectors.reshape(len(batch), -1))
+                self._last_row = rows[-1]
+            self._last_removal = self._reader.execute("SELECT max(number) FROM removals").fetchone()[0] or 0
+        except BaseException:
+            self._forget()  # half of a change: the next view reads everything anew
+            raise
+
+    def _vectors_by_text(self, source: str) -> Iterator[tuple[str, bytes]]:
+        query = "SELECT text, place, vector FROM chunks WHERE source = ?"
+        for text, place, vector in self._reader.execute(query, (source,)):
+            yield searched_text(_chunk("", source, text, place, "")), vector
+
+    # --- SQLite ---
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self.folder / FILE, timeout=WAIT_S, isolation_level=None, check_same_thread=False
+            )
+            # Readers go on while one writes; and a commit is on the disk before it returns.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error as error:
+            raise self._user_error(error) from error
+        return connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection that writes; all that the block did is kept, or nothing if it fails."""
+        with self._write_lock:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._writer
+                    self._writer.execute("COMMIT")
+                except BaseException:
+                    if self._writer.in_transaction:  # SQLite itself rolls back on some faults
+                        self._writer.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise self._user_error(error) from error
+
+    def _user_error(self, error: sqlite3.Error) -> Exception:
+        """The one line for what the user can mend; any other fault stays itself."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        file = self.folder / FILE
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            return UserError(f"{file}: could not write ({error}): free some disk space; the store is as it was before")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return UserError(f"{file}: another program has been writing for {WAIT_S:.0f} s: try again when it is done")
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return UserError(f"{file}: no readable store ({error}): name another folder, or ingest anew")
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+            return UserError(f"{file}: cannot be opened for writing ({error}): check its permissions")
+        return error
+
+    def _check_encoder(self, settings: dict[str, str], embedder: Embedder) -> None:
+        made_with = settings.get("fingerprint", embedder.fingerprint), settings.get("width", str(embedder.width))
+        if made_with != (embedder.fingerprint, str(embedder.width)):
+            raise UserError(
+                f"--store {self.folder}: its vectors are of another version of {embedder.name} "
+                f"({made_with[0]}, {made_with[1]} wide; here {embedder.fingerprint}, {embedder.width}): ingest anew"
+            )
+
+
+def _place(chunk: Chunk) -> str:
+    boxes = [[box.page, box.left, box.top, box.right, box.bottom] for box in chunk.boxes]
+    place = {"start": chunk.start, "end": chunk.end, "headings": chunk.headings, "boxes": boxes}
+    return json.dumps(place, ensure_ascii=False)
+
+
+def _chunk(identity: str, source: str, text: str, place: str, document_id: str) -> Chunk:
+    read = json.loads(place)
+    boxes = tuple(Box(*box) for box in read["boxes"])
+    return Chunk(identity, document_id, source, text, read["start"], read["end"], tuple(read["headings"]), boxes)
+
+
+def _document(read: dict) -> Document:
+    spans = tuple(
+        Span(**{**span, "box": Box(**span["box"]) if span["box"] else None}) for span in read.pop("spans")
+    )
+    return Document(**{**read, "spans": spans, "pages": tuple(Page(**page) for page in read["pages"])})
