@@ -13,16 +13,24 @@ Nothing in the file is code or a pickle: text, JSON and raw 32-bit floats.
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from qa_system.document_processor.documents import Box, Chunk, Document, Page, Span
+from qa_system.document_processor.documents import Chunk, Document
+from qa_system.document_processor.stored_form import (
+    StoredDocument,
+    as_json,
+    chunk_from,
+    describe,
+    document_from,
+    place_of,
+    searched_text,
+)
 from qa_system.retrieval.dense_retrieval import DEFAULT_EMBEDDING, DenseIndex, Embedder, load_embedder
 from qa_system.retrieval.sparse_retrieval import SparseIndex
 from qa_system.retrieval.text_analysis import VERSION, analyse
@@ -37,7 +45,7 @@ Change = Literal["added", "updated", "unchanged"]
 SCHEMA = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
-    source TEXT PRIMARY KEY, id TEXT NOT NULL, split TEXT NOT NULL, added TEXT NOT NULL, content TEXT NOT NULL
+    source TEXT PRIMARY KEY, id TEXT NOT NULL, split TEXT NOT NULL, line TEXT NOT NULL, content TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE chunks (
     row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, source TEXT NOT NULL REFERENCES documents,
@@ -46,26 +54,6 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_of_source ON chunks (source);
 CREATE TABLE removals (number INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL);
 """
-
-
-@dataclass(frozen=True)
-class StoredDocument:
-    """A line of the list of documents."""
-
-    source: str
-    id: str
-    kind: str
-    pages: int
-    pages_without_text: int
-    """Empty and failed ones: nothing of them can be found."""
-    chunks: int
-    added: str
-    """When, as ISO 8601 in UTC."""
-
-
-def searched_text(chunk: Chunk) -> str:
-    """What is indexed of a passage: its headings too, since a passage often does not repeat what it is about."""
-    return " ".join([*chunk.headings, chunk.text])
 
 
 class VectorStore:
@@ -110,8 +98,8 @@ class VectorStore:
     def embedder(self) -> Embedder:
         """The encoder of the vectors, loaded when it is first needed. Raises UserError where it is another one."""
         embedder = load_embedder(self.embedding)
-        with self._lock:
-            settings = dict(self._reader.execute("SELECT name, value FROM settings").fetchall())
+        with self._write_lock:
+            settings = dict(self._writer.execute("SELECT name, value FROM settings").fetchall())
         self._check_encoder(settings, embedder)
         return embedder
 
@@ -123,29 +111,30 @@ class VectorStore:
         chunks: Sequence[Chunk],
         *,
         split: str = "",
+        metadata: Mapping[str, Any] | None = None,
         on_progress: Progress = lambda done: None,
     ) -> Change:
         """Add a document with its passages, or put it in the place of what its source held before.
 
-        `split` says how it was cut; the same document, cut the same way, changes nothing. Vectors of passages whose
-        text stays are kept. Raises UserError where another program writes for too long, and on a full disk.
+        `split` says how it was cut; the same document, cut the same way, changes nothing. `metadata` is kept with it.
+        Vectors of passages whose text stays are not computed again. Raises UserError where another program writes for
+        too long, and on a full disk.
         """
-        with self._lock:
-            before = self._reader.execute(
-                "SELECT id, split FROM documents WHERE source = ?", (document.source,)
-            ).fetchone()
-            if before == (document.id, split):
+        texts = [searched_text(chunk) for chunk in chunks]
+        # By the connection that writes: threads that search all the time would leave the other one's lock seldom free.
+        with self._write_lock:
+            query = "SELECT id, split FROM documents WHERE source = ?"
+            if self._writer.execute(query, (document.source,)).fetchone() == (document.id, split):
                 return "unchanged"
-            texts = [searched_text(chunk) for chunk in chunks]
             kept = dict(self._vectors_by_text(document.source))
         new = list(dict.fromkeys(text for text in texts if text not in kept))
         for text, vector in zip(new, self.embedder.encode(new, "passage", on_progress), strict=True):
             kept[text] = vector.astype("<f4").tobytes()
         rows = [
-            (chunk.id, document.source, chunk.text, _place(chunk), " ".join(analyse(text)), kept[text])
+            (chunk.id, document.source, chunk.text, place_of(chunk), " ".join(analyse(text)), kept[text])
             for chunk, text in zip(chunks, texts, strict=True)
         ]
-        return self._replace(document, split, rows)
+        return self._replace(document, split, metadata or {}, rows)
 
     def delete(self, source: str) -> int:
         """Delete a document with all its passages; the number of these, 0 where there is no such source."""
@@ -153,9 +142,7 @@ class VectorStore:
             n = self._delete(writer, source)
         return n
 
-    def _replace(self, document: Document, split: str, rows: Sequence[tuple]) -> Change:
-        from datetime import UTC, datetime
-
+    def _replace(self, document: Document, split: str, metadata: Mapping[str, Any], rows: Sequence[tuple]) -> Change:
         with self._transaction() as writer:
             # Another process may have added the same in the meantime.
             before = writer.execute("SELECT id, split FROM documents WHERE source = ?", (document.source,)).fetchone()
@@ -167,11 +154,9 @@ class VectorStore:
                 made_with = {"width": str(self.embedder.width), "fingerprint": self.embedder.fingerprint}
                 writer.executemany("INSERT INTO settings VALUES (?, ?)", made_with.items())
             self._delete(writer, document.source)
-            content = json.dumps(asdict(document), ensure_ascii=False)
-            added = datetime.now(UTC).isoformat(timespec="seconds")
-            writer.execute(
-                "INSERT INTO documents VALUES (?, ?, ?, ?, ?)", (document.source, document.id, split, added, content)
-            )
+            line = as_json(describe(document, len(rows), metadata))
+            values = document.source, document.id, split, line, as_json(document)
+            writer.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", values)
             writer.executemany(
                 "INSERT INTO chunks (id, source, text, place, terms, vector) VALUES (?, ?, ?, ?, ?, ?)", rows
             )
@@ -200,15 +185,12 @@ class VectorStore:
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
         """The passages of these rows, within a view. Raises KeyError for a row that is not there."""
         marks = ",".join("?" * len(rows))
-        found = {
-            row: (identity, source, text, place, document_id)
-            for row, identity, source, text, place, document_id in self._reader.execute(
-                "SELECT row, chunks.id, source, text, place, documents.id FROM chunks JOIN documents USING (source) "
-                f"WHERE row IN ({marks})",
-                list(map(int, rows)),
-            )
-        }
-        return [_chunk(*found[int(row)]) for row in rows]
+        query = (
+            "SELECT row, chunks.id, documents.id, source, text, place FROM chunks JOIN documents USING (source) "
+            f"WHERE row IN ({marks})"
+        )
+        found = {row: values for row, *values in self._reader.execute(query, list(map(int, rows)))}
+        return [chunk_from(*found[int(row)]) for row in rows]
 
     def rows_of(self, sources: Sequence[str]) -> np.ndarray:
         """The rows of these sources' passages, within a view."""
@@ -218,26 +200,15 @@ class VectorStore:
 
     def documents(self) -> list[StoredDocument]:
         """All documents, by source."""
-        query = (
-            "SELECT source, documents.id, added, content, count(row) FROM documents LEFT JOIN chunks USING (source) "
-            "GROUP BY source ORDER BY source"
-        )
         with self._lock:
-            found = self._reader.execute(query).fetchall()
-        listed = []
-        for source, identity, added, content, n in found:
-            read = json.loads(content)
-            without_text = sum(page["status"] in ("empty", "failed") for page in read["pages"])
-            listed.append(
-                StoredDocument(source, identity, read["kind"], len(read["pages"]), without_text, n, added)
-            )
-        return listed
+            found = self._reader.execute("SELECT line FROM documents ORDER BY source").fetchall()
+        return [StoredDocument(**json.loads(line)) for (line,) in found]
 
     def document(self, source: str) -> Document | None:
         """The document as it was read: text, lines and pages."""
         with self._lock:
             found = self._reader.execute("SELECT content FROM documents WHERE source = ?", (source,)).fetchone()
-        return _document(json.loads(found[0])) if found else None
+        return document_from(found[0]) if found else None
 
     def __len__(self) -> int:
         """The number of passages."""
@@ -277,8 +248,8 @@ class VectorStore:
 
     def _vectors_by_text(self, source: str) -> Iterator[tuple[str, bytes]]:
         query = "SELECT text, place, vector FROM chunks WHERE source = ?"
-        for text, place, vector in self._reader.execute(query, (source,)):
-            yield searched_text(_chunk("", source, text, place, "")), vector
+        for text, place, vector in self._writer.execute(query, (source,)):
+            yield searched_text(chunk_from("", "", source, text, place)), vector
 
     # --- SQLite ---
 
@@ -331,22 +302,3 @@ class VectorStore:
                 f"--store {self.folder}: its vectors are of another version of {embedder.name} "
                 f"({made_with[0]}, {made_with[1]} wide; here {embedder.fingerprint}, {embedder.width}): ingest anew"
             )
-
-
-def _place(chunk: Chunk) -> str:
-    boxes = [[box.page, box.left, box.top, box.right, box.bottom] for box in chunk.boxes]
-    place = {"start": chunk.start, "end": chunk.end, "headings": chunk.headings, "boxes": boxes}
-    return json.dumps(place, ensure_ascii=False)
-
-
-def _chunk(identity: str, source: str, text: str, place: str, document_id: str) -> Chunk:
-    read = json.loads(place)
-    boxes = tuple(Box(*box) for box in read["boxes"])
-    return Chunk(identity, document_id, source, text, read["start"], read["end"], tuple(read["headings"]), boxes)
-
-
-def _document(read: dict) -> Document:
-    spans = tuple(
-        Span(**{**span, "box": Box(**span["box"]) if span["box"] else None}) for span in read.pop("spans")
-    )
-    return Document(**{**read, "spans": spans, "pages": tuple(Page(**page) for page in read["pages"])})

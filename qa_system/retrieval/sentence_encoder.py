@@ -1,4 +1,4 @@
-"""Any encoder of sentence vectors laid out as the library sentence-transformers lays them out, from a folder or the hub.
+"""Any encoder of sentence vectors in the layout of the library sentence-transformers, from a folder or the hub.
 
 What is read of such a folder: the transformer and its tokenizer; how token vectors become one vector
 (1_Pooling/config.json); whether it is brought to length 1 (a module of type Normalize; we always do, so that the
@@ -46,7 +46,9 @@ class SentenceEncoder:
             self.model: Any = AutoModel.from_pretrained(folder, use_safetensors=True).eval().to(self.device)
         except (OSError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{name}: no sentence encoder ({reason}): give a folder with safetensors weights") from error
+            raise UserError(
+                f"{name}: no sentence encoder ({reason}): give a folder with safetensors weights"
+            ) from error
         self.width = int(self.model.config.hidden_size)
         self.precision = choose_precision("auto", self.device, self.width).value
         self.n_parameters = sum(weight.numel() for weight in self.model.parameters())

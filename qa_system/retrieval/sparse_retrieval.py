@@ -91,6 +91,10 @@ class SparseIndex:
         df = len(postings.slots) if postings else 0
         return float(np.log1p((len(self) - df + 0.5) / (df + 0.5)))
 
+    def possible(self, query: Sequence[str]) -> float:
+        """What no document's score can reach: the sum of the idf of the query's terms, above 0."""
+        return sum(map(self.idf, query))
+
     def search(
         self, query: Sequence[str] | Mapping[str, float], k: int, among: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -111,9 +115,9 @@ class SparseIndex:
         order = np.lexsort((ids, -values))[:k]
         return ids[order], values[order]
 
-    def scores_of(self, query: Sequence[str] | Mapping[str, float], identities: Sequence[int]) -> np.ndarray:
+    def scores_of(self, query: Sequence[str] | Mapping[str, float], identities: Iterable[int]) -> np.ndarray:
         """The scores (N,) of these documents, 0 for one that shares no term with the query."""
-        return self._scores(query)[[self._slot[identity] for identity in identities]]
+        return self._scores(query)[[self._slot[int(identity)] for identity in identities]]
 
     def _scores(self, query: Sequence[str] | Mapping[str, float]) -> np.ndarray:
         """The score of every slot."""

@@ -1,14 +1,14 @@
 """Changes a store until it is killed, and kills such a one many times. A program of its own, since it forks.
 
-    python store_worker.py FOLDER KILLS SEED
+    python store_worker.py FOLDER kill N SEED     kill it N times
+    python store_worker.py FOLDER write WHO       add 15 documents, named after WHO
 
-Each round forks a child that adds, updates and deletes documents at random and writes a line to a pipe once the store
+Each round of the first forks a child that adds, updates and deletes documents at random and writes a line to a pipe once the store
 has acknowledged a change. The parent kills it (SIGKILL) at a random moment and compares the store with those lines:
 every acknowledged change must be there, and of the one that was under way all or nothing.
 """
 
 import importlib.util
-import json
 import os
 import random
 import signal
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from qa_system.document_processor.vector_store import VectorStore
 from qa_system.retrieval.dense_retrieval import Embedder
+from shared.logging import print_result
 
 here = importlib.util.spec_from_file_location("qa_conftest", Path(__file__).with_name("conftest.py"))
 conftest = importlib.util.module_from_spec(here)
@@ -65,7 +66,7 @@ def found_in(store):
     return versions
 
 
-def main(folder, kills, seed):
+def kill(folder, kills, seed):
     draw, state, acknowledged, halves = random.Random(seed), {}, 0, 0
     for number in range(kills):
         reading, writing = os.pipe()
@@ -99,8 +100,18 @@ def main(folder, kills, seed):
             assert found.get(source) in allowed, f"{source}: {found.get(source)}, not one of {allowed}"
             halves += found.get(source) != state.get(source)
             state[source] = found.get(source)
-    print(json.dumps({"kills": kills, "acknowledged": acknowledged, "kept_though_not_acknowledged": halves}))
+    print_result({"kills": kills, "acknowledged": acknowledged, "kept_though_not_acknowledged": halves})
+
+
+def write(folder, who):
+    store = VectorStore(folder, EMBEDDER)
+    for n in range(15):
+        store.add(*conftest.make_document_of(f"{who}-{n}", [f"wing {n}", "of"]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    folder, task, *values = sys.argv[1:]
+    if task == "kill":
+        kill(Path(folder), *map(int, values))
+    else:
+        write(Path(folder), *values)

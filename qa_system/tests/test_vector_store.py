@@ -14,7 +14,8 @@ import pytest
 
 from qa_system.document_processor import vector_store
 from qa_system.document_processor.documents import Box, Page, Span
-from qa_system.document_processor.vector_store import FILE, VectorStore, searched_text
+from qa_system.document_processor.stored_form import searched_text
+from qa_system.document_processor.vector_store import FILE, VectorStore
 from shared.errors import UserError
 
 WORKER = Path(__file__).with_name("store_worker.py")
@@ -71,13 +72,13 @@ def test_chunks_and_documents_come_back_as_they_were(store, make_document):
     spans = (Span(0, 3, boxes[0], heading=1), Span(5, 11))
     pages = (Page(1, 600, 800, "empty", "blank"), Page(2, 600, 800, "text"))
     document = replace(document, spans=spans, pages=pages)
-    store.add(document, chunks)
+    store.add(document, chunks, metadata={"shelf": 3})
     assert store.document("纸.pdf") == document
     assert store.document("other") is None
     with store.view() as view:
         assert view.chunks(view.rows_of(["纸.pdf"])) == chunks
     line = store.documents()[0]
-    assert (line.pages, line.pages_without_text, line.chunks) == (2, 1, 2)
+    assert (line.pages, line.pages_without_text, line.chunks, line.metadata) == (2, 1, 2, {"shelf": 3})
     assert searched_text(chunks[0]) == "Title 章 第一段"
 
 
@@ -85,7 +86,9 @@ def test_an_update_encodes_only_the_passages_that_changed(store, make_document, 
     store.add(*make_document("a.txt", ["one", "two", "three"]))
     asked = []
     encode = hashed_words.encoder.encode
-    monkeypatch.setattr(hashed_words.encoder, "encode", lambda texts, *rest: asked.extend(texts) or encode(texts, *rest))
+    monkeypatch.setattr(
+        hashed_words.encoder, "encode", lambda texts, *rest: asked.extend(texts) or encode(texts, *rest)
+    )
     store.add(*make_document("a.txt", ["zero", "two", "three", "two"]))
     assert asked == ["zero"]
     with store.view() as view:
@@ -174,7 +177,7 @@ def test_a_fault_in_the_middle_of_a_change_changes_nothing(store, make_document)
     before = contents(store)
     newer, passages = make_document("a.txt", ["three", "four"])
     with pytest.raises(Exception, match="type"):
-        store._replace(newer, "", [(passages[0].id, "a.txt", "three", "{}", "three", b""), (object(),) * 6])
+        store._replace(newer, "", {}, [(passages[0].id, "a.txt", "three", "{}", "three", b""), (object(),) * 6])
     assert contents(store) == before
 
 
@@ -203,8 +206,12 @@ def test_a_full_disk_leaves_the_store_whole(store, make_document, limit):
 
 def kill_many(folder, kills, seed):
     done = subprocess.run(
-        [sys.executable, str(WORKER), str(folder), str(kills), str(seed)],
-        capture_output=True, text=True, cwd=WORKER.parents[2], timeout=280, check=False,
+        [sys.executable, str(WORKER), str(folder), "kill", str(kills), str(seed)],
+        capture_output=True,
+        text=True,
+        cwd=WORKER.parents[2],
+        timeout=280,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -254,15 +261,12 @@ def test_searches_of_other_threads_see_each_document_whole_while_it_changes(stor
 
 
 def test_writers_in_several_processes_lose_nothing(tmp_path, hashed_words):
-    script = (
-        f"import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('worker', {str(WORKER)!r})\n"
-        f"w = importlib.util.module_from_spec(spec); spec.loader.exec_module(w)\n"
-        f"store = w.VectorStore({str(tmp_path)!r}, w.EMBEDDER)\n"
-        f"for n in range(15): store.add(*w.conftest.make_document_of(f'{{sys.argv[1]}}-{{n}}', [f'wing {{n}}', 'of']))\n"
-    )
     writers = [
-        subprocess.Popen([sys.executable, "-c", script, str(who)], cwd=WORKER.parents[2], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, str(WORKER), str(tmp_path), "write", str(who)],
+            cwd=WORKER.parents[2],
+            stderr=subprocess.PIPE,
+        )
         for who in range(3)
     ]
     for writer in writers:
