@@ -25,7 +25,7 @@ LEVELS = 4
 def assemble(pages: Sequence[ReadPage]) -> tuple[str, tuple[Span, ...]]:
     """The text of the document and its spans, one for each line."""
     _find_headings(pages)
-    words = {word.lower() for page in pages for line in page.lines for word in WORD.findall(line.text)}
+    words = _whole_words(pages)
     parts: list[str] = []
     spans: list[Span] = []
     length = 0
@@ -39,7 +39,7 @@ def assemble(pages: Sequence[ReadPage]) -> tuple[str, tuple[Span, ...]]:
             if parts:
                 between = {"paragraph": "\n\n", "row": "\n"}.get(joint)
                 if between is None:
-                    between = _between(parts[-1], text, words)
+                    between = _between(parts[-1], text)
                     if between == "" and HALF_WORD.search(parts[-1]) and not _keeps_hyphen(parts[-1], text, words):
                         parts[-1] = parts[-1][:-1]
                         spans[-1] = Span(spans[-1].start, spans[-1].end - 1, spans[-1].box, spans[-1].heading)
@@ -53,7 +53,18 @@ def assemble(pages: Sequence[ReadPage]) -> tuple[str, tuple[Span, ...]]:
     return "".join(parts), tuple(spans)
 
 
-def _between(above: str, below: str, words: set[str]) -> str:
+def _whole_words(pages: Iterable[ReadPage]) -> set[str]:
+    """The words of the document, without the halves of those that the end of a line parts."""
+    words: set[str] = set()
+    parted = False
+    for line in (line for page in pages for line in page.lines):
+        found = [word.lower() for word in WORD.findall(line.text)]
+        begins_parted, parted = parted, HALF_WORD.search(line.text) is not None
+        words.update(found[begins_parted : len(found) - parted])
+    return words
+
+
+def _between(above: str, below: str) -> str:
     if HALF_WORD.search(above) and below[:1].isalnum():
         return ""
     return "" if HAN_OR_KANA.match(above[-1:]) and HAN_OR_KANA.match(below[:1]) else " "
