@@ -1,11 +1,15 @@
-"""What we measure of this project. The first measurements are in the making: `ingest` and `retrieval`."""
+"""What we measure of this project.
+
+python -m qa_system.benchmark ingest --data $DATA/pdfs       broken, scanned, long PDFs: what is refused and recovered
+"""
 
 from pathlib import Path
 
-from shared.benchmark import Benchmark, run_benchmarks
+from qa_system.document_processor import ingest_benchmark
+from shared.benchmark import run_benchmarks
 from shared.errors import run_program
 
-BENCHMARKS: dict[str, Benchmark] = {}
+BENCHMARKS = {**ingest_benchmark.BENCHMARKS}
 
 
 def main() -> None:
