@@ -95,6 +95,7 @@ class MilvusStore:
         *,
         split: str = "",
         metadata: Mapping[str, Any] | None = None,
+        vectors: np.ndarray | None = None,
         on_progress: Progress = lambda done: None,
     ) -> Change:
         """Add a document with its passages, or put it in the place of what its source held before."""
@@ -103,7 +104,8 @@ class MilvusStore:
         unchanged = before is not None and before["version"] == version
         if not unchanged:
             texts = [searched_text(chunk) for chunk in chunks]
-            vectors = self.embedder.encode(texts, "passage", on_progress)
+            if vectors is None:
+                vectors = self.embedder.encode(texts, "passage", on_progress)
             rows = [
                 {
                     "row": _number(document.source, document.id, split, str(place)),
@@ -120,7 +122,7 @@ class MilvusStore:
             ]
             for start in range(0, len(rows), BATCH):
                 self._client.upsert(self._passages, rows[start : start + BATCH])
-            self._write_record(document, version, describe(document, len(chunks), metadata or {}))
+            self._write_record(document, version, split, describe(document, len(chunks), metadata or {}))
         self._client.delete(self._passages, filter=f"source == {_quoted(document.source)} and version != {version}")
         return "unchanged" if unchanged else "updated" if before else "added"
 
@@ -152,6 +154,11 @@ class MilvusStore:
         """All documents, by source."""
         found = self._all(self._documents, "part == 0 and source != ''", ["about"])
         return sorted((StoredDocument(**row["about"]["line"]) for row in found), key=lambda line: line.source)
+
+    def split_of(self, source: str) -> str | None:
+        """How this document was cut, as `add` was told; None where there is no such source."""
+        record = self._record(source)
+        return record["split"] if record else None
 
     def document(self, source: str) -> Document | None:
         parts = self._all(self._documents, f"source == {_quoted(source)}", ["part", "content"])
@@ -222,9 +229,11 @@ class MilvusStore:
         found = self._all(self._documents, f"source == {_quoted(source)} and part == 0", ["about"])
         return found[0]["about"] if found else None
 
-    def _write_record(self, document: Document, version: int, line: StoredDocument) -> None:
+    def _write_record(self, document: Document, version: int, split: str, line: StoredDocument) -> None:
         self._client.delete(self._documents, filter=f"source == {_quoted(document.source)}")
-        self._write_parts(document.source, {"version": version, "line": asdict(line)}, as_json(document))
+        self._write_parts(
+            document.source, {"version": version, "split": split, "line": asdict(line)}, as_json(document)
+        )
 
     def _write_parts(self, source: str, about: Mapping[str, Any], content: str) -> None:
         """The first part, which says that the record is there, is written last."""

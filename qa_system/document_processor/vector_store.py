@@ -112,12 +112,14 @@ class VectorStore:
         *,
         split: str = "",
         metadata: Mapping[str, Any] | None = None,
+        vectors: np.ndarray | None = None,
         on_progress: Progress = lambda done: None,
     ) -> Change:
         """Add a document with its passages, or put it in the place of what its source held before.
 
         `split` says how it was cut; the same document, cut the same way, changes nothing. `metadata` is kept with it.
-        Vectors of passages whose text stays are not computed again. Raises UserError where another program writes for
+        `vectors` (N, width) are those of the passages where they were computed elsewhere; here they are not computed
+        again for a text that stays. Raises UserError where another program writes for
         too long, and on a full disk.
         """
         texts = [searched_text(chunk) for chunk in chunks]
@@ -127,8 +129,12 @@ class VectorStore:
             if self._writer.execute(query, (document.source,)).fetchone() == (document.id, split):
                 return "unchanged"
             kept = dict(self._vectors_by_text(document.source))
-        new = list(dict.fromkeys(text for text in texts if text not in kept))
-        for text, vector in zip(new, self.embedder.encode(new, "passage", on_progress), strict=True):
+        if vectors is not None:
+            new = texts
+        else:
+            new = list(dict.fromkeys(text for text in texts if text not in kept))
+            vectors = self.embedder.encode(new, "passage", on_progress)
+        for text, vector in zip(new, vectors, strict=True):
             kept[text] = vector.astype("<f4").tobytes()
         rows = [
             (chunk.id, document.source, chunk.text, place_of(chunk), " ".join(analyse(text)), kept[text])
@@ -203,6 +209,12 @@ class VectorStore:
         with self._lock:
             found = self._reader.execute("SELECT line FROM documents ORDER BY source").fetchall()
         return [StoredDocument(**json.loads(line)) for (line,) in found]
+
+    def split_of(self, source: str) -> str | None:
+        """How this document was cut, as `add` was told; None where there is no such source."""
+        with self._lock:
+            found = self._reader.execute("SELECT split FROM documents WHERE source = ?", (source,)).fetchone()
+        return found[0] if found else None
 
     def document(self, source: str) -> Document | None:
         """The document as it was read: text, lines and pages."""

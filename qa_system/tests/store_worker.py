@@ -3,9 +3,9 @@
     python store_worker.py FOLDER kill N SEED     kill it N times
     python store_worker.py FOLDER write WHO       add 15 documents, named after WHO
 
-Each round of the first forks a child that adds, updates and deletes documents at random and writes a line to a pipe once the store
-has acknowledged a change. The parent kills it (SIGKILL) at a random moment and compares the store with those lines:
-every acknowledged change must be there, and of the one that was under way all or nothing.
+Each round of the first forks a child that adds, updates and deletes documents at random and writes a line to a pipe
+once the store has acknowledged a change. The parent kills it (SIGKILL) at a random moment and compares the store with
+those lines: every acknowledged change must be there, and of the one that was under way all or nothing.
 """
 
 import importlib.util
@@ -78,12 +78,14 @@ def kill(folder, kills, seed):
             finally:
                 os._exit(1)
         os.close(writing)
-        time.sleep(draw.uniform(0.002, 0.12))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), "the child ended by itself"
         with os.fdopen(reading) as pipe:
-            lines = [line.split() for line in pipe.read().splitlines()]
+            # After some lines, so that a busy machine kills as much as an idle one; then anywhere in what follows.
+            heard = [pipe.readline() for _ in range(draw.randrange(12))]
+            time.sleep(draw.uniform(0, 0.01))
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            assert os.WIFSIGNALED(status), "the child ended by itself"
+            lines = [line.split() for line in "".join([*heard, pipe.read()]).splitlines()]
         trying = None
         for kind, source, version in lines:
             change = source, None if version == "None" else int(version)
