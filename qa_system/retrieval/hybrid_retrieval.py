@@ -101,7 +101,7 @@ class HybridRetriever:
 
     def encode(self, question: str) -> np.ndarray | None:
         """The question's vector (width,); None where the cosine has no say in its score, so that no model is loaded."""
-        if self.fusion.method == "bm25" or not question.strip():
+        if not question.strip() or self._dense_weight(is_han(question)) == 0:
             return None
         return self.store.embedder.encode([question], "query")[0]
 
