@@ -27,11 +27,12 @@ from qa_system.document_processor.stored_form import (
     describe,
     document_from,
     place_of,
+    searched_terms,
     searched_text,
 )
 from qa_system.document_processor.vector_store import FORMAT, Change
 from qa_system.retrieval.dense_retrieval import DEFAULT_EMBEDDING, Embedder, load_embedder
-from qa_system.retrieval.text_analysis import VERSION, analyse
+from qa_system.retrieval.text_analysis import VERSION
 from shared.errors import UserError
 from shared.text_encoder import Progress
 
@@ -115,7 +116,7 @@ class MilvusStore:
                     "source": document.source,
                     "text": chunk.text,
                     "place": place_of(chunk),
-                    "terms": " ".join(map(_ascii, analyse(text))),
+                    "terms": " ".join(map(_ascii, searched_terms(chunk))),
                     "vector": vector,
                 }
                 for place, (chunk, text, vector) in enumerate(zip(chunks, texts, vectors, strict=True))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from qa_system.document_processor.documents import Box, Chunk, Document, Page, Span
+from qa_system.retrieval.text_analysis import analyse
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,13 @@ def describe(document: Document, chunks: int, metadata: Mapping[str, Any]) -> St
 
 
 def searched_text(chunk: Chunk) -> str:
-    """What is indexed of a passage: its headings too, since a passage often does not repeat what it is about."""
+    """What is encoded of a passage: its headings too, since a passage often does not repeat what it is about."""
     return " ".join([*chunk.headings, chunk.text])
+
+
+def searched_terms(chunk: Chunk) -> list[str]:
+    """What BM25 sees of a passage. Words of the headings count twice."""
+    return 2 * analyse(" ".join(chunk.headings)) + analyse(chunk.text)
 
 
 def place_of(chunk: Chunk) -> str:

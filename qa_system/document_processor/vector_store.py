@@ -29,11 +29,12 @@ from qa_system.document_processor.stored_form import (
     describe,
     document_from,
     place_of,
+    searched_terms,
     searched_text,
 )
 from qa_system.retrieval.dense_retrieval import DEFAULT_EMBEDDING, DenseIndex, Embedder, load_embedder
 from qa_system.retrieval.sparse_retrieval import SparseIndex
-from qa_system.retrieval.text_analysis import VERSION, analyse
+from qa_system.retrieval.text_analysis import VERSION
 from shared.errors import UserError
 from shared.text_encoder import Progress
 
@@ -137,7 +138,7 @@ class VectorStore:
         for text, vector in zip(new, vectors, strict=True):
             kept[text] = vector.astype("<f4").tobytes()
         rows = [
-            (chunk.id, document.source, chunk.text, place_of(chunk), " ".join(analyse(text)), kept[text])
+            (chunk.id, document.source, chunk.text, place_of(chunk), " ".join(searched_terms(chunk)), kept[text])
             for chunk, text in zip(chunks, texts, strict=True)
         ]
         return self._replace(document, split, metadata or {}, rows)

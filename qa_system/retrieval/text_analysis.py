@@ -1,7 +1,7 @@
 """A text as the terms that lexical search compares, English and Chinese mixed as they come.
 
-Words are lower-cased, lose a possessive 's, are dropped where they are one of 33 stop words, and are stemmed by
-Porter's algorithm, as Lucene's EnglishAnalyzer does. Chinese has no spaces: each run of Han characters gives its
+Words are lower-cased, lose a possessive 's, are dropped where they are stop words, and are stemmed by Porter's
+algorithm, as Lucene's EnglishAnalyzer does. Chinese has no spaces: each run of Han characters gives its
 overlapping pairs, as Lucene's CJKAnalyzer does; a character that stands alone gives itself.
 
 >>> analyse("The engines' speeds, Newton's laws")
@@ -22,10 +22,16 @@ VERSION = "english-porter-han-pairs-1"
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _PIECES = re.compile(rf"[{HAN}]+|[^\W_{HAN}]+(?:'[^\W_{HAN}]+)*")
 _HAN = re.compile(rf"[{HAN}]")
-# Lucene's EnglishAnalyzer.ENGLISH_STOP_WORDS_SET.
+# Words that any text has and no question is about; Lucene's own list has 33 of them.
 STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
-    "to was will with".split()
+    "a an the this that these those such both each few all any some more most other same no nor not only own "
+    "i me my myself we us our ours ourselves you your yours he him his himself she her hers it its itself they them "
+    "their theirs themselves who whom whose which what when where why how "
+    "am is are was were be been being have has had having do does did doing done can could may might must shall should "
+    "will would "
+    "and but or if because as until while than then so too very just there here now once again also "
+    "of at by for with about against between into through during before after above below to from up down in out on "
+    "off over under further".split()
 )
 
 _local = threading.local()  # a stemmer keeps a cache of its own and is not made for several threads

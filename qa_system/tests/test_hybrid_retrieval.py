@@ -5,7 +5,7 @@ import pytest
 
 from qa_system.document_processor.vector_store import VectorStore
 from qa_system.retrieval.dense_retrieval import Embedder
-from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever
+from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever, with_neighbours
 from shared.config import build
 from shared.errors import UserError
 
@@ -50,7 +50,7 @@ def test_the_score_by_hand(fill):
     # "bird" is in no passage: idf = ln(1 + 2.5 / 0.5) = ln 6. Possible: ln 2 + ln 6 = ln 12.
     vectors = {"cat sat": (0.6, 0.8), "dog sat": (0.8, 0.6), "cat bird": (1.0, 0.0)}
     store = fill({"a": ["cat sat"], "b": ["dog sat"]}, vectors)
-    first, second = HybridRetriever(store, Fusion(dense_weight=0.25)).search("cat bird")
+    first, second = HybridRetriever(store, Fusion(dense_weight=0.25, neighbours=0)).search("cat bird")
     share = np.log(2) / 2.2 / np.log(12)  # 0.127
     assert (first.chunk.text, first.bm25) == ("cat sat", pytest.approx(share))
     assert (first.score, first.cosine) == (pytest.approx(0.75 * share + 0.25 * 0.6), pytest.approx(0.6))
@@ -132,3 +132,20 @@ def test_an_empty_question_and_an_empty_store_find_nothing(fill):
 def test_bad_settings_are_one_clear_line(change):
     with pytest.raises(UserError, match=f"--{next(iter(change))}"):
         build(Fusion, change)
+
+
+def test_neighbours_by_hand():
+    # The first two are alike (cosine 1), the third is at a right angle to both: nobody speaks for it.
+    vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    assert with_neighbours(np.array([0.9, 0.1, 0.5]), vectors, 0.5) == pytest.approx(
+        [(0.9 + 0.5 * 0.1) / 1.5, (0.1 + 0.5 * 0.9) / 1.5, 0.5 / 1.5]
+    )
+
+
+def test_a_passage_that_is_like_a_good_one_passes_one_that_is_like_a_bad_one(fill):
+    degrees = {"question": 0, "best": 10, "like best": 45, "like bad": -44, "bad": -85}
+    vectors = {text: (np.cos(np.radians(angle)), np.sin(np.radians(angle))) for text, angle in degrees.items()}
+    store = fill({"a": ["best", "like best", "like bad", "bad"]}, vectors)
+    alone = HybridRetriever(store, Fusion(neighbours=0)).search("question")
+    assert texts(alone) == ["best", "like bad", "like best", "bad"]
+    assert texts(HybridRetriever(store).search("question")) == ["best", "like best", "like bad", "bad"]
