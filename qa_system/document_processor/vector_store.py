@@ -180,8 +180,14 @@ class VectorStore:
 
     @contextmanager
     def view(self) -> Iterator["VectorStore"]:
-        """One state of the store, for as long as the block lasts: `sparse`, `dense`, `chunks` and `rows_of` agree."""
+        """One state of the store, for as long as the block lasts: `sparse`, `dense`, `chunks` and `rows_of` agree.
+
+        A view within a view is the same one.
+        """
         with self._lock:
+            if self._reader.in_transaction:
+                yield self
+                return
             self._reader.execute("BEGIN")
             try:
                 self._catch_up()
