@@ -25,7 +25,8 @@ def library(tmp_path):
     """A folder with two good files, a broken one and a hidden one."""
     folder = tmp_path / "library"
     (folder / "deep").mkdir(parents=True)
-    (folder / "wing.txt").write_text("The wing of the engine.\n\nIts heat and the flow of it, the long wing.", encoding="utf-8")
+    text = "The wing of the engine.\n\nIts heat and the flow of it, the long wing."
+    (folder / "wing.txt").write_text(text, encoding="utf-8")
     (folder / "deep" / "机.md").write_text("# 机翼\n\n机翼的热流。", encoding="utf-8")
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7 and then nothing")
     (folder / ".hidden.txt").write_text("secret", encoding="utf-8")
