@@ -63,7 +63,7 @@ class Fusion:
 
     method: Method = "hybrid"
     """Both scores, both ranks, or one leg alone."""
-    dense_weight: float = 0.4
+    dense_weight: float = 0.45
     """The share of the cosine in the score; the rest is BM25's."""
     chinese_dense_weight: float | None = None
     """The same for questions in Chinese; by default 0 for an encoder that does not read Chinese, else the same."""
