@@ -162,7 +162,7 @@ def _outcome(
     ]
     crashes = sum(each.reason in ("crash", "hang") for each in read.values())
     crashed_pages = sum(
-        "crashed" in page.reason or "longer than" in page.reason for all in pages.values() for page in all
+        "crashed" in page.reason or "longer than" in page.reason for read_pages in pages.values() for page in read_pages
     )
     seconds = sum(each.seconds for each in read.values())
     result = {

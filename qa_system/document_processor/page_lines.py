@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from shared.reading_order import Rectangle, Region, reading_order
+from shared.reading_order import Rectangle, reading_order
 
 Joint = Literal["flow", "row", "paragraph"]
 """How a line follows the one before: the sentence goes on, a new row (of a table, an address), a new paragraph."""
