@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from qa_system.document_processor.page_lines import Line
 from qa_system.document_processor.pdf_reader import ReadPage
 
-MARGIN = 0.12  # of the page's height, above and below
+MARGIN = 0.15  # of the page's height, above and below
 MOST_LINES = 3  # in a margin
 FEWEST_PAGES = 3
 NEAR = 8  # pages: chapters change their headers
@@ -26,21 +26,21 @@ def drop_running_lines(pages: Sequence[ReadPage]) -> list[ReadPage]:
     """The pages without their headers and footers."""
     seen: dict[tuple[str, str], set[int]] = defaultdict(set)
     for page in pages:
-        for margin, line in _in_margins(page):
+        for margin, line in in_margins(page):
             for form in _forms(line.text, page.number):
                 seen[margin, form].add(page.number)
     kept = []
     for page in pages:
         running = {
             id(line)
-            for margin, line in _in_margins(page)
+            for margin, line in in_margins(page)
             if any(_comes_again(seen[margin, form], page.number) for form in _forms(line.text, page.number))
         }
         kept.append(page._replace(lines=[line for line in page.lines if id(line) not in running]))
     return kept
 
 
-def _in_margins(page: ReadPage) -> Iterator[tuple[str, Line]]:
+def in_margins(page: ReadPage) -> Iterator[tuple[str, Line]]:
     """Lines in the upper and in the lower margin, with its name."""
     placed = [line for line in page.lines if line.box is not None and line.text.count("\t") < MOST_CELLS]
     placed.sort(key=lambda line: line.box[1])
