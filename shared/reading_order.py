@@ -43,17 +43,17 @@ def reading_order(boxes: Sequence[Rectangle], line_height: float | None = None) 
 def rows_of(boxes: Sequence[Rectangle], among: Sequence[int] | None = None) -> Region:
     """Rows from top to bottom, each from left to right.
 
-    A box belongs to a row if the middle of one of them lies within the height of the other, and neither is twice as
-    high: a raised number does, a bracket or an initial letter over three lines does not.
+    A box belongs to a row if they share about half of the lower one's height, and neither is more than twice as high: a
+    raised number does, a bracket or an initial letter over three lines does not.
     """
     rows: list[tuple[float, float, list[int]]] = []  # top and bottom of the highest box yet, numbers
     for number in sorted(range(len(boxes)) if among is None else among, key=lambda each: _middle(boxes[each])):
         _, top, _, bottom = boxes[number]
         if rows:
             row_top, row_bottom, numbers = rows[-1]
-            within = row_top < (top + bottom) / 2 < row_bottom or top < (row_top + row_bottom) / 2 < bottom
-            if within and 0.5 <= (bottom - top) / max(row_bottom - row_top, 1e-9) <= 2:
-                if bottom - top > row_bottom - row_top:
+            both, height, row_height = min(bottom, row_bottom) - max(top, row_top), bottom - top, row_bottom - row_top
+            if both >= 0.45 * min(height, row_height) and max(height, row_height) <= 2 * min(height, row_height):
+                if height > row_height:
                     row_top, row_bottom = top, bottom
                 rows[-1] = (row_top, row_bottom, [*numbers, number])
                 continue

@@ -9,8 +9,9 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from qa_system.document_processor.page_lines import Line
+from qa_system.document_processor.page_lines import Line, goes_on
 from qa_system.document_processor.pdf_reader import ReadPage
 
 MARGIN = 0.15  # of the page's height, above and below
@@ -36,8 +37,24 @@ def drop_running_lines(pages: Sequence[ReadPage]) -> list[ReadPage]:
             for margin, line in in_margins(page)
             if any(_comes_again(seen[margin, form], page.number) for form in _forms(line.text, page.number))
         }
-        kept.append(page._replace(lines=[line for line in page.lines if id(line) not in running]))
+        kept.append(page._replace(lines=_without(page.lines, running)))
     return kept
+
+
+def _without(lines: list[Line], running: set[int]) -> list[Line]:
+    """The other lines. One that followed a running line follows now the line before that."""
+    left: list[Line] = []
+    after_running = False
+    for line in lines:
+        if id(line) in running:
+            after_running = True
+            continue
+        if after_running:
+            goes = bool(left) and goes_on(left[-1].text, line.text)
+            line = replace(line, joint="flow" if goes else "paragraph")
+        left.append(line)
+        after_running = False
+    return left
 
 
 def in_margins(page: ReadPage) -> Iterator[tuple[str, Line]]:
