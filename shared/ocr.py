@@ -40,7 +40,7 @@ class OcrPage:
 def read_picture(picture: np.ndarray, threads: int = 0) -> OcrPage:
     """Find and read the lines of a picture, `(height, width, 3)` of RGB bytes, whichever way it lies.
 
-    `threads` 0 takes as many as OMP_NUM_THREADS says, else every core. Raises ValueError for an array of another shape or type.
+    `threads` 0 takes as many as OMP_NUM_THREADS says, else every core. Raises ValueError for an array of another kind.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
         raise ValueError(f"picture of shape {picture.shape} and type {picture.dtype}: give (height, width, 3) bytes")

@@ -6,7 +6,7 @@ import pytest
 
 from qa_system.document_processor import ingest_benchmark
 from qa_system.document_processor.ingest_benchmark import IngestConfig, measure_ingest
-from qa_system.tests.pdf_maker import Words, column, make_pdf
+from qa_system.tests.pdf_maker import column, make_pdf
 from shared.errors import UserError
 
 TEXT = "Ducks cross the river in the morning and geese wait until noon before they follow them. " * 4
