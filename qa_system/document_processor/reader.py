@@ -41,7 +41,7 @@ class ReaderConfig:
 
     ocr: bool = True
     """Recognise the text of scanned pages."""
-    page_seconds: float = 120.0
+    page_seconds: float = 180.0
     """Time that one page may take."""
     max_mb: float = 200.0
     """Largest file that is read, in megabytes."""
