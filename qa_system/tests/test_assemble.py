@@ -45,7 +45,7 @@ def test_chinese_lines_are_joined_without_a_space():
 @pytest.mark.parametrize(
     ("above", "below", "joined"),
     [
-        ("of infor", "mation and", "of information and"),
+        ("of repre", "sentation and", "of representation and"),
         ("state-of-the", "art models", "state-of-the-art models"),
         ("the BM25", "based one", "the BM25- based one"),
         ("the MUC", "Conference", "the MUC-Conference"),

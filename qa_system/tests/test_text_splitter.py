@@ -35,6 +35,7 @@ def sentences_of(text):
             "Dr. Smith et al. saw Fig. 3 at 3.14 m. It was a duck.",
             ["Dr. Smith et al. saw Fig. 3 at 3.14 m.", "It was a duck."],
         ),
+        ("She said no. Then see No. 7. He sat. The end.", ["She said no.", "Then see No. 7.", "He sat.", "The end."]),
         ("J. R. R. Tolkien wrote it. We read it.", ["J. R. R. Tolkien wrote it.", "We read it."]),
         ("It was the U.S. Army, i.e. them. So am I. Good.", ["It was the U.S. Army, i.e. them.", "So am I.", "Good."]),
         ('He said "Go." Then he went.', ['He said "Go."', "Then he went."]),
