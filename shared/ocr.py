@@ -6,6 +6,7 @@ is turned and read again.
 """
 
 import functools
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ class OcrPage:
 def read_picture(picture: np.ndarray, threads: int = 0) -> OcrPage:
     """Find and read the lines of a picture, `(height, width, 3)` of RGB bytes, whichever way it lies.
 
-    `threads` 0 takes every core. Raises ValueError for an array of another shape or type.
+    `threads` 0 takes as many as OMP_NUM_THREADS says, else every core. Raises ValueError for an array of another kind.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
         raise ValueError(f"picture of shape {picture.shape} and type {picture.dtype}: give (height, width, 3) bytes")
@@ -65,6 +66,7 @@ def read_picture(picture: np.ndarray, threads: int = 0) -> OcrPage:
 def _engine(threads: int) -> Any:
     from rapidocr import RapidOCR
 
+    threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)  # that ONNX Runtime itself does not heed
     settings = {"Global.log_level": "critical", "Global.max_side_len": LONGEST_SIDE}
     return RapidOCR(params=settings | {"EngineConfig.onnxruntime.intra_op_num_threads": threads or -1})
 

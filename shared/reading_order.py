@@ -25,6 +25,7 @@ NARROWEST_COLUMN = 8.0  # in lines' heights: some 8 Chinese characters or 16 Lat
 FEWEST_LINES = 3.0  # that a column is long
 FULL_LINE = 0.6  # a line is full if one box takes this share of its column's width
 MOST_FULL = 0.4  # running text has this share of full lines; labels of a figure may stand between them
+MOST_WITHIN = 1  # gutters within the side of a gutter that are looked for: up to four columns
 MOST_CROSSING = 0.25  # share of the lines beside a gutter that may stand across it
 
 
@@ -40,14 +41,21 @@ def reading_order(boxes: Sequence[Rectangle], line_height: float | None = None) 
 
 
 def rows_of(boxes: Sequence[Rectangle], among: Sequence[int] | None = None) -> Region:
-    """Rows from top to bottom: a box belongs to a row if the middle of one lies within the height of the other."""
-    rows: list[tuple[float, float, list[int]]] = []  # top, bottom, numbers
+    """Rows from top to bottom, each from left to right.
+
+    A box belongs to a row if they share about half of the lower one's height, and neither is more than twice as high: a
+    raised number does, a bracket or an initial letter over three lines does not.
+    """
+    rows: list[tuple[float, float, list[int]]] = []  # top and bottom of the highest box yet, numbers
     for number in sorted(range(len(boxes)) if among is None else among, key=lambda each: _middle(boxes[each])):
         _, top, _, bottom = boxes[number]
         if rows:
             row_top, row_bottom, numbers = rows[-1]
-            if row_top < (top + bottom) / 2 < row_bottom and top < (row_top + row_bottom) / 2 < bottom:
-                rows[-1] = (row_top, row_bottom, [*numbers, number])  # the first box is the measure: no drift
+            both, height, row_height = min(bottom, row_bottom) - max(top, row_top), bottom - top, row_bottom - row_top
+            if both >= 0.45 * min(height, row_height) and max(height, row_height) <= 2 * min(height, row_height):
+                if height > row_height:
+                    row_top, row_bottom = top, bottom
+                rows[-1] = (row_top, row_bottom, [*numbers, number])
                 continue
         rows.append((top, bottom, [number]))
     return [sorted(numbers, key=lambda each: boxes[each][0]) for _, _, numbers in rows]
@@ -119,7 +127,7 @@ class _Page:
                 return False
         return True
 
-    def gutter(self, numbers: list[int]) -> float | None:
+    def gutter(self, numbers: list[int], within: int = 0) -> float | None:
         """Where running text stands left and right of a white stripe: the place with the most lines face to face."""
         total = self.lines(numbers)
         places = []
@@ -131,9 +139,16 @@ class _Page:
         for _, place in sorted(places):
             left = [number for number in numbers if self.boxes[number][2] <= place]
             right = [number for number in numbers if self.boxes[number][0] >= place]
-            if self.face(left, right) and self.is_running_text(left) and self.is_running_text(right):
+            if self.face(left, right) and self.has_text(left, within) and self.has_text(right, within):
                 return place
         return None
+
+    def has_text(self, side: list[int], within: int) -> bool:
+        """Whether a side is running text, or has columns of it in turn."""
+        wide = [number for number in side if self._width(number) >= NARROWEST_COLUMN * self.unit]
+        if self.lines(wide) < max(FEWEST_LINES, MOST_FULL * self.lines(side)):
+            return False
+        return self.is_running_text(side) or (within < MOST_WITHIN and self.gutter(side, within + 1) is not None)
 
     def stripes(self, numbers: list[int]) -> list[tuple[float, float, float]]:
         """Places where boxes end and, further right, others begin; with the lines left and right of each."""

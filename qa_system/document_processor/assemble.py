@@ -13,12 +13,14 @@ from qa_system.document_processor.documents import Box, Span
 from qa_system.document_processor.page_lines import SENTENCE_END, Line, goes_on
 from qa_system.document_processor.pdf_reader import LINE_END_HYPHEN, ReadPage
 
+BULLETS = "•▪●◦‣∙■□◆–—*-"
 WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 HALF_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-\x02]$")
 HAN_OR_KANA = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 NUMBERED = re.compile(r"(\d+(\.\d+)*\.?|[A-Z]\.|第[一二三四五六七八九十\d]+[章节条])\s*\S")
 LARGER = 1.12  # than the document's letters: a heading
 LONGEST_HEADING = 160  # characters
+LONGEST_SENTENCE_HEADING = 60  # of one that ends as a sentence does
 LEVELS = 4
 
 
@@ -110,7 +112,9 @@ def _is_heading(paragraph: list[Line], body: float) -> bool:
     text = " ".join(line.text for line in paragraph)
     if len(text) > LONGEST_HEADING or "\t" in text or sum(letter.isalpha() for letter in text) < 2:
         return False
-    if any(line.joint == "row" for line in paragraph):
+    if any(line.joint == "row" for line in paragraph) or text[0].islower() or text[0] in BULLETS:
+        return False
+    if SENTENCE_END.search(text) and len(text) > LONGEST_SENTENCE_HEADING:
         return False
     if all(line.size > LARGER * body for line in paragraph):
         return True

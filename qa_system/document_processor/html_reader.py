@@ -51,6 +51,9 @@ def html_lines(html: str) -> list[Line]:
         if node.tag == "-text":
             if above.seen:
                 gathered.add(node.text_content or "", above)
+        elif above.cell and (node.tag == "br" or node.tag in BLOCKS) and node.tag != "tr":
+            gathered.text += " "  # paragraphs in a cell of a table are parts of its row
+            places[node.mem_id] = above
         elif node.tag == "br":
             gathered.end_line()
         else:
@@ -67,8 +70,6 @@ def _place(node: object, above: _Place) -> _Place:
         return above._replace(cell=number)
     if tag not in BLOCKS:
         return above
-    if above.cell and tag != "tr":
-        return above  # paragraphs in a cell of a table are parts of its row
     heading = int(tag[1]) if re.fullmatch("h[1-6]", tag) else above.heading
     joint = "row" if tag in ROWS else "paragraph"
     return _Place(number, 0, joint, heading, above.seen, above.exact or tag == "pre")

@@ -155,14 +155,15 @@ def _outcome(
         if reference.characters:
             ours = _visible(documents[path].text) if path in documents else 0
             recovered[path.name] = min(1.0, ours / reference.characters)
+    # What nobody else can open but we can, in part, is no fault.
     unexpected = [
-        f"{file.path.name}: {read[file.path].reason or 'read'}, expected {file.expected or 'read'}"
+        f"{file.path.name}: {read[file.path].reason}, expected {file.expected or 'to be read'}"
         for file in files
-        if file.expected != "" and (file.expected or "") != read[file.path].reason
+        if file.expected != "" and read[file.path].reason not in ("", file.expected)
     ]
     crashes = sum(each.reason in ("crash", "hang") for each in read.values())
     crashed_pages = sum(
-        "crashed" in page.reason or "longer than" in page.reason for all in pages.values() for page in all
+        "crashed" in page.reason or "longer than" in page.reason for read_pages in pages.values() for page in read_pages
     )
     seconds = sum(each.seconds for each in read.values())
     result = {

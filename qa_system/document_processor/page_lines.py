@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from shared.reading_order import Rectangle, Region, reading_order
+from shared.reading_order import Rectangle, reading_order
 
 Joint = Literal["flow", "row", "paragraph"]
 """How a line follows the one before: the sentence goes on, a new row (of a table, an address), a new paragraph."""
 
 CELL_GAP = 1.3  # white between two cells of a table, in letter sizes
+STRETCHED_GAP = 3.0  # that a line may have between words when it is stretched to the column's width
 WORD_GAP = 0.15  # white that parts two words
 BULLET = re.compile(r"[•▪●◦‣∙■□◆–—*-]\s|\(?(\d{1,2}|[a-z]|[ivx]+)[.)]\s|[（(]?[一二三四五六七八九十]{1,3}[）)、.]")
 SENTENCE_END = re.compile(r"[.!?。！？:：;；…][\"'”’)\]）」』]*$")
@@ -79,12 +80,13 @@ class _Row:
         self.size = statistics.median_low([size for size, _ in letters])
         self.bold = sum(bold for _, bold in letters) * 2 > len(letters)
         self.cells = 1
+        self.widest_gap = 0.0
         self.joint: Joint = "paragraph"
         text = pieces[0].text
         for before, piece in zip(pieces, pieces[1:], strict=False):
             gap = max(piece.box[0] - before.box[2], before.box[0] - piece.box[2]) / max(self.size, 1e-6)
-            if gap > CELL_GAP:
-                self.cells += 1
+            self.cells += gap > CELL_GAP
+            self.widest_gap = max(self.widest_gap, gap)
             text += "\t" if gap > CELL_GAP else " " if gap > WORD_GAP else ""
             text += piece.text
         self.text = re.sub(r"[^\S\t]+", " ", re.sub(r"\s*\t\s*", "\t", text)).strip()
@@ -107,6 +109,15 @@ def _join(rows: list[_Row]) -> None:
     right = max(row.box[2] for row in rows)
     pitches = [below.middle - above.middle for above, below in zip(rows, rows[1:], strict=False)]
     pitch = statistics.median_low(pitches)
+    for above, row, below in zip([None, *rows], rows, [*rows[1:], None], strict=False):
+        alone = all(other is None or other.cells == 1 for other in (above, below))
+        if (
+            row.cells > 1
+            and alone
+            and row.widest_gap < STRETCHED_GAP
+            and row.box[2] - row.box[0] > 0.96 * (right - left)
+        ):
+            row.cells, row.text = 1, row.text.replace("\t", " ")
     for above, row in zip(rows, rows[1:], strict=False):
         row.joint = _joint(above, row, left, right, pitch)
 

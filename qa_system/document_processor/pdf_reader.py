@@ -134,7 +134,7 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
             gathered.clear()
 
     for index in range(text.count_chars()):
-        letter = _clean(raw.FPDFText_GetUnicode(text, index))
+        letter = clean(raw.FPDFText_GetUnicode(text, index))
         if letter in ("", "\n"):
             broken = broken or letter == "\n"
             continue
@@ -159,7 +159,7 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
     return found
 
 
-def _clean(code: int) -> str:
+def clean(code: int) -> str:
     """A character as it goes into the text: ligatures and radicals spelled out, what has no meaning left out."""
     if code in (0x0A, 0x0D):
         return "\n"
@@ -236,11 +236,14 @@ def _is_bold(text: Any, index: int) -> bool:
 def _lines(found: dict[int, list[Piece]], width: float, height: float) -> list[Line]:
     """The lines that run as most of the page does, then those in the margin that do not."""
     lines: list[Line] = []
-    for quarter, pieces in sorted(found.items(), key=lambda each: -sum(len(piece.text) for piece in each[1])):
+    for rank, (quarter, pieces) in enumerate(
+        sorted(found.items(), key=lambda each: -sum(len(piece.text) for piece in each[1]))
+    ):
         pieces = [piece._replace(text=piece.text.replace(UNKNOWN, "")) for piece in pieces]
         size = (width, height) if quarter % 2 == 0 else (height, width)
         for line in lines_in_order(pieces):
             line.box = turn_box(line.box, -quarter, *size)
+            line.size = line.size if rank == 0 else 0.0  # a stamp in the margin is no heading
             lines.append(line)
     return lines
 

@@ -31,6 +31,7 @@ from shared.logging import get_logger
 
 log = get_logger(__name__)
 
+WORKER = ("-m", "qa_system.document_processor.worker")
 MOST_DEATHS = 3  # of worker processes over one document, then it is given up
 
 
@@ -40,14 +41,14 @@ class ReaderConfig:
 
     ocr: bool = True
     """Recognise the text of scanned pages."""
-    page_seconds: float = 120.0
+    page_seconds: float = 180.0
     """Time that one page may take."""
     max_mb: float = 200.0
     """Largest file that is read, in megabytes."""
     max_pages: int = 5000
     """Most pages a document may have."""
     memory_mb: int = 3000
-    """Memory that the reading process may take."""
+    """Memory that the reading process may take (kept on Linux only)."""
 
     def __post_init__(self) -> None:
         check(self.page_seconds > 0, "page_seconds", self.page_seconds, "give a number above 0")
@@ -161,9 +162,12 @@ class _Worker:
     """The child process, and the messages to and from it."""
 
     def __init__(self, memory_mb: int) -> None:
-        command = [sys.executable, "-m", "qa_system.document_processor.worker", str(memory_mb)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+            [sys.executable, *WORKER, str(memory_mb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
         )
         self._unread = b""
 

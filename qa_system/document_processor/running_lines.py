@@ -9,11 +9,12 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from qa_system.document_processor.page_lines import Line
+from qa_system.document_processor.page_lines import Line, goes_on
 from qa_system.document_processor.pdf_reader import ReadPage
 
-MARGIN = 0.12  # of the page's height, above and below
+MARGIN = 0.15  # of the page's height, above and below
 MOST_LINES = 3  # in a margin
 FEWEST_PAGES = 3
 NEAR = 8  # pages: chapters change their headers
@@ -26,21 +27,37 @@ def drop_running_lines(pages: Sequence[ReadPage]) -> list[ReadPage]:
     """The pages without their headers and footers."""
     seen: dict[tuple[str, str], set[int]] = defaultdict(set)
     for page in pages:
-        for margin, line in _in_margins(page):
+        for margin, line in in_margins(page):
             for form in _forms(line.text, page.number):
                 seen[margin, form].add(page.number)
     kept = []
     for page in pages:
         running = {
             id(line)
-            for margin, line in _in_margins(page)
+            for margin, line in in_margins(page)
             if any(_comes_again(seen[margin, form], page.number) for form in _forms(line.text, page.number))
         }
-        kept.append(page._replace(lines=[line for line in page.lines if id(line) not in running]))
+        kept.append(page._replace(lines=_without(page.lines, running)))
     return kept
 
 
-def _in_margins(page: ReadPage) -> Iterator[tuple[str, Line]]:
+def _without(lines: list[Line], running: set[int]) -> list[Line]:
+    """The other lines. One that followed a running line follows now the line before that."""
+    left: list[Line] = []
+    after_running = False
+    for line in lines:
+        if id(line) in running:
+            after_running = True
+            continue
+        if after_running:
+            goes = bool(left) and goes_on(left[-1].text, line.text)
+            line = replace(line, joint="flow" if goes else "paragraph")
+        left.append(line)
+        after_running = False
+    return left
+
+
+def in_margins(page: ReadPage) -> Iterator[tuple[str, Line]]:
     """Lines in the upper and in the lower margin, with its name."""
     placed = [line for line in page.lines if line.box is not None and line.text.count("\t") < MOST_CELLS]
     placed.sort(key=lambda line: line.box[1])

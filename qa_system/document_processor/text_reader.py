@@ -20,6 +20,8 @@ MARKS = (  # UTF-32's first, since it begins like UTF-16's
 )
 SAMPLE = 1 << 16  # bytes that an unknown encoding is told from
 SAVE_AS_UTF8 = "save it as UTF-8"
+COMMON_LEADS = frozenset([*range(0xA1, 0xA4), *range(0xB0, 0xD8)])  # marks, and the 3,755 most common characters
+LIKE_WINDOWS_1252 = {"cp1250", "cp1254", "cp1257", "cp1258", "iso8859_10", "iso8859_13", "iso8859_14", "latin_1"}
 FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 
@@ -46,9 +48,9 @@ def decode(data: bytes, declared: str | None = None) -> str:
             return _decode(data, encoding)
     if b"\0" in data:
         return _decode(data, _utf16_without_mark(data))
-    for encoding in ("utf-8", declared):
+    for encoding in filter(None, ("utf-8", declared)):
         try:
-            return data.decode(encoding) if encoding else _decode(data, _guess(data))
+            return data.decode(encoding)
         except (UnicodeDecodeError, LookupError):
             continue
     return _decode(data, _guess(data))
@@ -73,12 +75,25 @@ def _utf16_without_mark(data: bytes) -> str:
 
 
 def _guess(data: bytes) -> str:
+    if _is_gb2312(data[:SAMPLE]):
+        return "gb18030"
     from charset_normalizer import from_bytes
 
-    best = from_bytes(data[:SAMPLE]).best()
+    matches = from_bytes(data[:SAMPLE])
+    best = matches.best()
     if best is None:
         raise Unreadable("encoding", f"its encoding is unknown: {SAVE_AS_UTF8}")
+    possible = {name for match in matches for name in (match.encoding, *match.could_be_from_charset)}
+    if best.encoding in LIKE_WINDOWS_1252 and "cp1252" in possible:
+        return "cp1252"  # by far the most common of those that look alike
     return "gb18030" if best.encoding in ("gb2312", "gbk") else best.encoding
+
+
+def _is_gb2312(sample: bytes) -> bool:
+    """Whether these are common Chinese characters of GB 2312, without spaces as Korean has; a few suffice."""
+    pairs = re.findall(rb"[\x81-\xfe][\x40-\xfe]", sample)
+    common = sum(pair[0] in COMMON_LEADS and pair[1] >= 0xA1 for pair in pairs)
+    return common > 0.9 * len(pairs) > 0 and sample.count(b" ") < 0.1 * len(pairs)
 
 
 def text_lines(text: str) -> list[Line]:

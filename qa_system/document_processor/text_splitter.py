@@ -26,10 +26,12 @@ SMALL_SECTION = 0.25  # of a chunk: a heading after less than this does not begi
 
 # A dot after these ends no sentence. Compared in lower case, without the dot.
 ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st gen col sgt capt rev hon gov sen rep pres vs etc al e.g i.e cf viz approx dept est fig"
-    " figs eq eqs sec secs ch vol vols no nos pp p ed eds art arts par tab ref refs inc ltd co corp jan feb mar apr jun"
-    " jul aug sep sept oct nov dec mon tue wed thu fri sat sun u.s u.k u.n e.u ph.d m.d b.sc m.sc a.m p.m".split()
+    "mr mrs ms dr prof sr jr st gen col sgt capt rev hon gov sen vs etc al e.g i.e cf viz approx dept est ed eds inc ltd"
+    " co corp jan feb mar apr jun jul aug sep sept oct nov dec u.s u.k u.n e.u ph.d m.d b.sc m.sc a.m p.m".split()
 )
+BEFORE_NUMBERS = frozenset(
+    "no nos fig figs eq eqs sec secs ch vol vols p pp art par tab ref refs".split()
+)  # else words
 LATIN_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s)")
 HAN_END = re.compile(r"[。！？；…]+[”’」』）)\]]*")
 NEXT_LETTER = re.compile(r"\s*(\S)")
@@ -134,7 +136,8 @@ def _ends_sentence(text: str, line_start: int, found: re.Match[str]) -> bool:
     before = BEFORE_DOT.search(text[max(line_start, found.start() - LONGEST_ABBREVIATION) : found.start()])
     word = before[0].lower() if before else ""
     initial = len(word) == 1 and before[0].isupper() and before[0] != "I"
-    return word not in ABBREVIATIONS and not initial
+    numbered = word in BEFORE_NUMBERS and after is not None and after[1].isdigit()
+    return word not in ABBREVIATIONS and not numbered and not initial
 
 
 def _parts(text: str, start: int, end: int, separator: re.Pattern[str]) -> Iterator[tuple[int, int]]:
