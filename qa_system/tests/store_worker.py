@@ -2,6 +2,7 @@
 
     python store_worker.py FOLDER kill N SEED     kill it N times
     python store_worker.py FOLDER write WHO       add 15 documents, named after WHO
+    python store_worker.py FOLDER update N        change a.txt N times: version V has V passages
 
 Each round of the first forks a child that adds, updates and deletes documents at random and writes a line to a pipe
 once the store has acknowledged a change. The parent kills it (SIGKILL) at a random moment and compares the store with
@@ -111,9 +112,17 @@ def write(folder, who):
         store.add(*conftest.make_document_of(f"{who}-{n}", [f"wing {n}", "of"]))
 
 
+def update(folder, n):
+    store = VectorStore(folder, EMBEDDER)
+    for version in range(1, n + 1):
+        store.add(*conftest.make_document_of("a.txt", [f"wing {version} of {place}" for place in range(version)]))
+
+
 if __name__ == "__main__":
     folder, task, *values = sys.argv[1:]
     if task == "kill":
         kill(Path(folder), *map(int, values))
-    else:
+    elif task == "write":
         write(Path(folder), *values)
+    else:
+        update(Path(folder), *map(int, values))

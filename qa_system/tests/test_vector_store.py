@@ -231,22 +231,26 @@ def test_two_hundred_kills_lose_nothing_that_was_acknowledged(tmp_path):
     assert result["kills"] == 200 and result["acknowledged"] >= 400
 
 
-def test_searches_of_other_threads_see_each_document_whole_while_it_changes(store, make_document, hashed_words):
-    """Every version of a document has as many passages as its number says, all with the word of that number."""
+def check_version(opened):
+    """The version of a.txt that a search sees, after checking that it sees all of it and nothing else."""
+    with opened.view() as view:
+        rows, _ = view.sparse.search(["wing"], 100)
+        near = view.dense.search(np.ones(16) / 4, 100)[0] if view.dense is not None else []
+        texts = [chunk.text for chunk in view.chunks(rows)]
+        assert sorted(near) == sorted(rows)
+    versions = {int(text.split()[1]) for text in texts}
+    assert len(versions) <= 1 and len(texts) == sum(versions)
+    return sum(versions)
+
+
+def test_searches_of_other_threads_see_each_version_whole_while_it_changes(store, make_document, hashed_words):
     other = VectorStore(store.folder, hashed_words)
-    store.add(*make_document("a.txt", ["wing 1 of"]))
     faults, searches, stop = [], [0], threading.Event()
 
     def search(opened):
         try:
             while not stop.is_set():
-                with opened.view() as view:
-                    rows, _ = view.sparse.search(["wing"], 100)
-                    near, _ = view.dense.search(np.ones(16) / 4, 100)
-                    texts = [chunk.text for chunk in view.chunks(rows)]
-                    assert sorted(near) == sorted(rows)
-                versions = {int(text.split()[1]) for text in texts}
-                assert len(versions) == 1 and len(texts) == versions.pop()
+                check_version(opened)
                 searches[0] += 1
         except BaseException as fault:
             faults.append(fault)
@@ -254,13 +258,24 @@ def test_searches_of_other_threads_see_each_document_whole_while_it_changes(stor
     threads = [threading.Thread(target=search, args=(opened,)) for opened in (store, store, other)]
     for thread in threads:
         thread.start()
-    for version in [*range(2, 30), *range(30, 1, -1)]:
+    for version in [*range(1, 25), *range(25, 0, -1)]:
         store.add(*make_document("a.txt", [f"wing {version} of {n}" for n in range(version)]))
+    store.delete("a.txt")
     stop.set()
     for thread in threads:
         thread.join()
-    other.close()
     assert not faults and searches[0] > 20
+    assert check_version(other) == check_version(store) == 0
+    other.close()
+
+
+def test_searches_see_each_version_whole_while_another_process_changes_it(store):
+    writer = subprocess.Popen([sys.executable, str(WORKER), str(store.folder), "update", "40"], env=ENVIRONMENT)
+    seen = set()
+    while writer.poll() is None:
+        seen.add(check_version(store))
+    assert writer.returncode == 0
+    assert check_version(store) == 40 and len(seen) > 3
 
 
 def test_writers_in_several_processes_lose_nothing(tmp_path, hashed_words):
