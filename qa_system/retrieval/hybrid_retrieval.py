@@ -1,12 +1,13 @@
 """Words and meaning together: BM25 and cosine become one score, by which passages are ranked.
 
-score = (1 - w) * bm25 / possible + w * cosine
+score = (1 - w) * (bm25 / possible) ** 1.5 + w * cosine
 
 `possible` is the sum of the idf of all the question's terms, which no passage's BM25 can reach. Other than with
 min-max, nothing here depends on what else was found: the best of a bad lot gets no 1. So a leg that has nothing to say
-weighs nothing: an English question shares hardly a term with Chinese passages, its BM25 is near 0 for all of them, and
-the cosine alone decides. And one score means the same for every question, so that a threshold can be set on it.
-An encoder that does not read Chinese has w = 0 for a Chinese question.
+weighs nothing: an English question shares hardly a term with Chinese passages, its BM25 is near 0 for all of them (the
+power makes small shares smaller), and the cosine alone decides. And one score means the same for every question, so
+that a threshold can be set on it. Cosines are brought to one scale (`Embedder.comparable`). An encoder that does not
+read Chinese has w = 0 for a Chinese question.
 
 The first 50 then speak for each other (score regularisation, Diaz 2007): to each one's score come 0.3 parts of the mean
 score of the passages that it is most like, so that it passes one of equal score that is like bad ones. Passages are
@@ -30,6 +31,7 @@ Method = Literal["hybrid", "ranks", "bm25", "dense"]
 RANK_CONSTANT = 60
 SPEAKING = 50  # passages, from the top
 LIKENESS_POWER = 24  # of the cosine: only passages that are much alike count
+SHARE_POWER = 1.5
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Fusion:
 
     method: Method = "hybrid"
     """Both scores, both ranks, or one leg alone."""
-    dense_weight: float = 0.45
+    dense_weight: float = 0.4
     """The share of the cosine in the score; the rest is BM25's."""
     chinese_dense_weight: float | None = None
     """The same for questions in Chinese; by default 0 for an encoder that does not read Chinese, else the same."""
@@ -138,11 +140,15 @@ class HybridRetriever:
         if self.fusion.method == "ranks":
             scores = (1 - weight) * _by_rank(rows, by_words[0]) + weight * _by_rank(rows, by_meaning[0])
         else:
-            scores = (1 - weight) * bm25 + weight * cosines
+            scores = (1 - weight) * bm25**SHARE_POWER
+            if has_vectors:
+                scores += weight * self.store.embedder.comparable(cosines)
         order = np.argsort(-scores, kind="stable")
         if self.fusion.method == "hybrid" and has_vectors and self.fusion.neighbours:
             first, rest = order[:SPEAKING], order[SPEAKING:]
-            scores[first] = with_neighbours(scores[first], view.dense.vectors(rows[first]), self.fusion.neighbours)
+            vectors = view.dense.vectors(rows[first])
+            likeness = self.store.embedder.comparable(vectors @ vectors.T)
+            scores[first] = with_neighbours(scores[first], likeness, self.fusion.neighbours)
             scores[rest] = np.minimum(scores[rest], scores[first].min())  # they stay behind
             order = np.concatenate([first[np.argsort(-scores[first], kind="stable")], rest])
         order = order[:k]
@@ -159,11 +165,11 @@ class HybridRetriever:
         return self.fusion.dense_weight if self.store.embedder.reads_chinese else 0.0
 
 
-def with_neighbours(scores: np.ndarray, vectors: np.ndarray, share: float) -> np.ndarray:
-    """Scores (N,), each mixed with `share` parts of the mean of the others' by the likeness of their vectors (N, D)."""
-    alike = np.maximum(vectors @ vectors.T, 0) ** LIKENESS_POWER
-    np.fill_diagonal(alike, 0)
-    means = alike @ scores / np.maximum(alike.sum(1), 1e-30)
+def with_neighbours(scores: np.ndarray, likeness: np.ndarray, share: float) -> np.ndarray:
+    """Scores (N,), each mixed with `share` parts of the others' mean, weighted by their likeness (N, N) to it."""
+    weights = np.clip(likeness, 0, 1) ** LIKENESS_POWER
+    np.fill_diagonal(weights, 0)
+    means = weights @ scores / np.maximum(weights.sum(1), 1e-30)
     return (scores + share * means) / (1 + share)
 
 

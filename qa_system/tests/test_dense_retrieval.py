@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from qa_system.retrieval.dense_retrieval import DenseIndex, load_embedder
+from qa_system.retrieval.dense_retrieval import UNRELATED, DenseIndex, load_embedder
 from shared.errors import UserError
 
 
@@ -65,6 +65,15 @@ def test_the_limits_come_from_the_folder_and_chinese_is_judged_by_the_tokenizer(
     embedder = load_embedder(str(tiny_checkpoint))
     assert embedder.max_tokens == 12
     assert not embedder.reads_chinese
+
+
+def test_the_cosines_of_unrelated_texts_are_measured(tiny_checkpoint):
+    """Random weights: all texts are much alike, and what they differ by is the measure."""
+    embedder = load_embedder(str(tiny_checkpoint))
+    cosines = embedder.encode(UNRELATED, "query") @ embedder.encode(UNRELATED, "passage").T
+    others = cosines[~np.eye(len(UNRELATED), dtype=bool)]
+    assert (embedder.floor, embedder.spread) == pytest.approx((others.mean(), others.std()), abs=1e-3)
+    assert abs(embedder.comparable(others).mean()) < 0.05
 
 
 def test_other_weights_have_another_fingerprint(tiny_checkpoint, changed):

@@ -52,9 +52,10 @@ def test_the_score_by_hand(fill):
     store = fill({"a": ["cat sat"], "b": ["dog sat"]}, vectors)
     first, second = HybridRetriever(store, Fusion(dense_weight=0.25, neighbours=0)).search("cat bird")
     share = np.log(2) / 2.2 / np.log(12)  # 0.127
-    assert (first.chunk.text, first.bm25) == ("cat sat", pytest.approx(share))
-    assert (first.score, first.cosine) == (pytest.approx(0.75 * share + 0.25 * 0.6), pytest.approx(0.6))
-    assert (second.chunk.text, second.bm25, second.score) == ("dog sat", 0, pytest.approx(0.25 * 0.8))
+    assert (first.chunk.text, first.bm25) == ("dog sat", 0)
+    assert (first.score, first.cosine) == (pytest.approx(0.25 * 0.8), pytest.approx(0.8))
+    assert (second.chunk.text, second.bm25) == ("cat sat", pytest.approx(share))
+    assert second.score == pytest.approx(0.75 * share**1.5 + 0.25 * 0.6)  # 0.184
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,14 @@ def test_a_chinese_question_does_not_ask_an_encoder_that_cannot_read_it(fill):
     assert len(HybridRetriever(reading).search("机翼的热流")) == 2
     told = HybridRetriever(blind, Fusion(chinese_dense_weight=0.5))
     assert len(told.search("机翼的热流")) == 2
+
+
+def test_cosines_of_every_encoder_come_on_one_scale():
+    """Of E5, 0.95 is as much above unrelated texts as 1 is of MiniLM."""
+    e5 = Embedder("e5", None, 2, "v1", True, 512, floor=0.75, spread=0.02)
+    assert e5.comparable(np.array([0.75, 0.85, 0.95])) == pytest.approx([0, 0.5, 1])
+    minilm = Embedder("minilm", None, 2, "v1", False, 256)
+    assert minilm.comparable(np.array([0.3])) == pytest.approx([0.3])
 
 
 def test_a_leg_with_nothing_to_say_weighs_nothing(fill):
@@ -136,8 +145,8 @@ def test_bad_settings_are_one_clear_line(change):
 
 def test_neighbours_by_hand():
     # The first two are alike (cosine 1), the third is at a right angle to both: nobody speaks for it.
-    vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
-    assert with_neighbours(np.array([0.9, 0.1, 0.5]), vectors, 0.5) == pytest.approx(
+    likeness = np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
+    assert with_neighbours(np.array([0.9, 0.1, 0.5]), likeness, 0.5) == pytest.approx(
         [(0.9 + 0.5 * 0.1) / 1.5, (0.1 + 0.5 * 0.9) / 1.5, 0.5 / 1.5]
     )
 
