@@ -1,15 +1,14 @@
 """Words and meaning together: BM25 and cosine become one score, by which passages are ranked.
 
-score = (1 - w) * (bm25 / possible) ** 1.5 + w * cosine
+score = (1 - w) * bm25 / possible + w * cosine
 
 `possible` is the sum of the idf of all the question's terms, which no passage's BM25 can reach. Other than with
 min-max, nothing here depends on what else was found: the best of a bad lot gets no 1. So a leg that has nothing to say
-weighs nothing: an English question shares hardly a term with Chinese passages, its BM25 is near 0 for all of them (the
-power makes small shares smaller), and the cosine alone decides. And one score means the same for every question, so
-that a threshold can be set on it. Cosines are brought to one scale (`Embedder.comparable`). An encoder that does not
-read Chinese has w = 0 for a Chinese question.
+weighs nothing: an English question shares hardly a term with Chinese passages, its BM25 is near 0 for all of them, and
+the cosine alone decides. And one score means the same for every question, so that a threshold can be set on it. Cosines
+are brought to one scale (`Embedder.comparable`). An encoder that does not read Chinese has w = 0 for a Chinese question.
 
-The first 50 then speak for each other (score regularisation, Diaz 2007): to each one's score come 0.3 parts of the mean
+The first 50 then speak for each other (score regularisation, Diaz 2007): to each one's score come 0.15 parts of the mean
 score of the passages that it is most like, so that it passes one of equal score that is like bad ones. Passages are
 alike by their own vectors, in which the question has no part.
 
@@ -31,7 +30,6 @@ Method = Literal["hybrid", "ranks", "bm25", "dense"]
 RANK_CONSTANT = 60
 SPEAKING = 50  # passages, from the top
 LIKENESS_POWER = 24  # of the cosine: only passages that are much alike count
-SHARE_POWER = 1.5
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,13 @@ class Fusion:
 
     method: Method = "hybrid"
     """Both scores, both ranks, or one leg alone."""
-    dense_weight: float = 0.4
+    dense_weight: float = 0.45
     """The share of the cosine in the score; the rest is BM25's."""
     chinese_dense_weight: float | None = None
     """The same for questions in Chinese; by default 0 for an encoder that does not read Chinese, else the same."""
     pool: int = 200
     """Passages that each leg proposes; all of them are scored by both."""
-    neighbours: float = 0.3
+    neighbours: float = 0.15
     """The share that the scores of similar passages have beside a passage's own; 0 leaves them out."""
 
     def __post_init__(self) -> None:
@@ -140,7 +138,7 @@ class HybridRetriever:
         if self.fusion.method == "ranks":
             scores = (1 - weight) * _by_rank(rows, by_words[0]) + weight * _by_rank(rows, by_meaning[0])
         else:
-            scores = (1 - weight) * bm25**SHARE_POWER
+            scores = (1 - weight) * bm25
             if has_vectors:
                 scores += weight * self.store.embedder.comparable(cosines)
         order = np.argsort(-scores, kind="stable")
