@@ -5,12 +5,13 @@ score = (1 - w) * bm25 / possible + w * cosine
 `possible` is the sum of the idf of all the question's terms, which no passage's BM25 can reach. Other than with
 min-max, nothing here depends on what else was found: the best of a bad lot gets no 1. So a leg that has nothing to say
 weighs nothing: an English question shares hardly a term with Chinese passages, its BM25 is near 0 for all of them, and
-the cosine alone decides. And one score means the same for every question, so that a threshold can be set on it. Cosines
-are brought to one scale (`Embedder.comparable`). An encoder that does not read Chinese has w = 0 for a Chinese question.
+the cosine alone decides. And one score means the same for every question, so that a threshold can be set on it.
+Cosines are brought to one scale (`Embedder.comparable`). An encoder that does not read Chinese has w = 0 for a Chinese
+question.
 
-The first 50 then speak for each other (score regularisation, Diaz 2007): to each one's score come 0.15 parts of the mean
-score of the passages that it is most like, so that it passes one of equal score that is like bad ones. Passages are
-alike by their own vectors, in which the question has no part.
+The first 50 then speak for each other (score regularisation, Diaz 2007): to each one's score come 0.15 parts of the
+mean score of the passages that it is most like, so that it passes one of equal score that is like bad ones. Passages
+are alike by their own vectors, in which the question has no part.
 
 `ranks` instead adds up 1 / (60 + rank) (Cormack, Clarke and Buettcher 2009), which needs no scores at all. It was worse
 on every collection we tried, as Bruch, Gai and Ingber (arXiv 2210.11934) found.
