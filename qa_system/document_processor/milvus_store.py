@@ -32,7 +32,7 @@ from qa_system.document_processor.stored_form import (
 )
 from qa_system.document_processor.vector_store import FORMAT, Change
 from qa_system.retrieval.dense_retrieval import DEFAULT_EMBEDDING, Embedder, load_embedder
-from qa_system.retrieval.text_analysis import VERSION
+from qa_system.retrieval.text_analysis import VERSION, is_han
 from shared.errors import UserError
 from shared.text_encoder import Progress
 
@@ -74,6 +74,8 @@ class MilvusStore:
                 raise UserError(
                     f"--store {uri}: its {what} is {self._settings[what]}, not {here}: ingest into another store"
                 )
+        if "embedder" in self.__dict__:  # it was given
+            self._check_encoder(self.embedder)
         self.sparse, self.dense = _SparseLeg(self), _DenseLeg(self)
 
     def close(self) -> None:
@@ -83,11 +85,14 @@ class MilvusStore:
     def embedder(self) -> Embedder:
         """The encoder of the vectors. Raises UserError where it is another version of it."""
         embedder = load_embedder(self.embedding)
+        self._check_encoder(embedder)
+        return embedder
+
+    def _check_encoder(self, embedder: Embedder) -> None:
         if embedder.fingerprint != self._settings["fingerprint"]:
             raise UserError(
                 f"--store {self.folder}: its vectors are of another version of {embedder.name}: ingest anew"
             )
-        return embedder
 
     def add(
         self,
@@ -118,6 +123,7 @@ class MilvusStore:
                     "place": place_of(chunk),
                     "terms": " ".join(map(_ascii, searched_terms(chunk))),
                     "vector": vector,
+                    "chinese": is_han(chunk.text),
                 }
                 for place, (chunk, text, vector) in enumerate(zip(chunks, texts, vectors, strict=True))
             ]
@@ -151,6 +157,11 @@ class MilvusStore:
         rows = self._all(self._passages, f"source in {json.dumps(list(sources), ensure_ascii=False)}", ["row"])
         return np.array([row["row"] for row in rows], dtype=np.int64)
 
+    def are_chinese(self, rows: Sequence[int]) -> np.ndarray:
+        """Which of these rows' passages (N,) are written in Chinese."""
+        found = {row["row"] for row in self._query(self._passages, rows, ["row", "chinese"]) if row["chinese"]}
+        return np.array([int(row) in found for row in rows], dtype=bool)
+
     def documents(self) -> list[StoredDocument]:
         """All documents, by source."""
         found = self._all(self._documents, "part == 0 and source != ''", ["about"])
@@ -174,8 +185,6 @@ class MilvusStore:
         """The number of passages for which this holds."""
         return self._client.query(self._passages, filter=condition, output_fields=["count(*)"])[0]["count(*)"]
 
-    # --- Collections ---
-
     def _create(self) -> None:
         from pymilvus import DataType, Function, FunctionType
 
@@ -196,6 +205,7 @@ class MilvusStore:
             enable_match=True,
             analyzer_params={"tokenizer": "standard"},
         )
+        schema.add_field("chinese", DataType.BOOL)
         schema.add_field("bm25", DataType.SPARSE_FLOAT_VECTOR)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=embedder.width)
         bm25 = Function("bm25", FunctionType.BM25, input_field_names=["terms"], output_field_names=["bm25"])

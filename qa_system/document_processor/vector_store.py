@@ -34,7 +34,7 @@ from qa_system.document_processor.stored_form import (
 )
 from qa_system.retrieval.dense_retrieval import DEFAULT_EMBEDDING, DenseIndex, Embedder, load_embedder
 from qa_system.retrieval.sparse_retrieval import SparseIndex
-from qa_system.retrieval.text_analysis import VERSION
+from qa_system.retrieval.text_analysis import VERSION, is_han
 from shared.errors import UserError
 from shared.text_encoder import Progress
 
@@ -50,7 +50,7 @@ CREATE TABLE documents (
 ) WITHOUT ROWID;
 CREATE TABLE chunks (
     row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, source TEXT NOT NULL REFERENCES documents,
-    text TEXT NOT NULL, place TEXT NOT NULL, terms TEXT NOT NULL, vector BLOB NOT NULL
+    text TEXT NOT NULL, place TEXT NOT NULL, terms TEXT NOT NULL, vector BLOB NOT NULL, chinese INTEGER NOT NULL
 );
 CREATE INDEX chunks_of_source ON chunks (source);
 CREATE TABLE removals (number INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL);
@@ -73,13 +73,14 @@ class VectorStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock, self._write_lock = threading.RLock(), threading.Lock()
         self._reader, self._writer = self._connect(), self._connect()
-        with self._transaction() as writer:
-            if not writer.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'").fetchone():
-                for statement in SCHEMA.split(";"):
-                    writer.execute(statement)
-                new = {"format": FORMAT, "terms": VERSION, "embedding": embedding or DEFAULT_EMBEDDING}
-                writer.executemany("INSERT INTO settings VALUES (?, ?)", new.items())
-            settings = dict(writer.execute("SELECT name, value FROM settings").fetchall())
+        if not self._is_made(self._reader):
+            with self._transaction() as writer:
+                if not self._is_made(writer):  # else another process was faster
+                    for statement in SCHEMA.split(";"):
+                        writer.execute(statement)
+                    new = {"format": FORMAT, "terms": VERSION, "embedding": embedding or DEFAULT_EMBEDDING}
+                    writer.executemany("INSERT INTO settings VALUES (?, ?)", new.items())
+        settings = dict(self._reader.execute("SELECT name, value FROM settings").fetchall())
         self.embedding = settings["embedding"]
         for name, here in (("format", FORMAT), ("terms", VERSION), ("embedding", embedding or self.embedding)):
             if settings[name] != here:
@@ -104,8 +105,6 @@ class VectorStore:
         self._check_encoder(settings, embedder)
         return embedder
 
-    # --- Changes ---
-
     def add(
         self,
         document: Document,
@@ -119,9 +118,8 @@ class VectorStore:
         """Add a document with its passages, or put it in the place of what its source held before.
 
         `split` says how it was cut; the same document, cut the same way, changes nothing. `metadata` is kept with it.
-        `vectors` (N, width) are those of the passages where they were computed elsewhere; here they are not computed
-        again for a text that stays. Raises UserError where another program writes for
-        too long, and on a full disk.
+        `vectors` (N, width) are those of the passages, where they were computed elsewhere; here they are not computed
+        again for a text that stays. Raises UserError where another program writes for too long, and on a full disk.
         """
         texts = [searched_text(chunk) for chunk in chunks]
         # By the connection that writes: threads that search all the time would leave the other one's lock seldom free.
@@ -137,10 +135,11 @@ class VectorStore:
             vectors = self.embedder.encode(new, "passage", on_progress)
         for text, vector in zip(new, vectors, strict=True):
             kept[text] = vector.astype("<f4").tobytes()
-        rows = [
-            (chunk.id, document.source, chunk.text, place_of(chunk), " ".join(searched_terms(chunk)), kept[text])
-            for chunk, text in zip(chunks, texts, strict=True)
-        ]
+        rows = []
+        for chunk, text in zip(chunks, texts, strict=True):
+            terms = " ".join(searched_terms(chunk))
+            row = chunk.id, document.source, chunk.text, place_of(chunk), terms, kept[text], is_han(chunk.text)
+            rows.append(row)
         return self._replace(document, split, metadata or {}, rows)
 
     def delete(self, source: str) -> int:
@@ -150,23 +149,23 @@ class VectorStore:
         return n
 
     def _replace(self, document: Document, split: str, metadata: Mapping[str, Any], rows: Sequence[tuple]) -> Change:
+        embedder = self.embedder
         with self._transaction() as writer:
             # Another process may have added the same in the meantime.
             before = writer.execute("SELECT id, split FROM documents WHERE source = ?", (document.source,)).fetchone()
             if before == (document.id, split):
                 return "unchanged"
             settings = dict(writer.execute("SELECT name, value FROM settings").fetchall())
-            self._check_encoder(settings, self.embedder)
+            self._check_encoder(settings, embedder)
             if "width" not in settings:
-                made_with = {"width": str(self.embedder.width), "fingerprint": self.embedder.fingerprint}
+                made_with = {"width": str(embedder.width), "fingerprint": embedder.fingerprint}
                 writer.executemany("INSERT INTO settings VALUES (?, ?)", made_with.items())
             self._delete(writer, document.source)
             line = as_json(describe(document, len(rows), metadata))
             values = document.source, document.id, split, line, as_json(document)
             writer.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", values)
-            writer.executemany(
-                "INSERT INTO chunks (id, source, text, place, terms, vector) VALUES (?, ?, ?, ?, ?, ?)", rows
-            )
+            fields = "id, source, text, place, terms, vector, chinese"
+            writer.executemany(f"INSERT INTO chunks ({fields}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         return "updated" if before else "added"
 
     @staticmethod
@@ -175,8 +174,6 @@ class VectorStore:
         n = writer.execute("DELETE FROM chunks WHERE source = ?", (source,)).rowcount
         writer.execute("DELETE FROM documents WHERE source = ?", (source,))
         return n
-
-    # --- Reading ---
 
     @contextmanager
     def view(self) -> Iterator["VectorStore"]:
@@ -211,6 +208,10 @@ class VectorStore:
         rows = [row for source in dict.fromkeys(sources) for (row,) in self._reader.execute(query, (source,))]
         return np.array(rows, dtype=np.int64)
 
+    def are_chinese(self, rows: Sequence[int]) -> np.ndarray:
+        """Which of these rows' passages (N,) are written in Chinese, within a view."""
+        return np.array([int(row) in self._chinese for row in rows], dtype=bool)
+
     def documents(self) -> list[StoredDocument]:
         """All documents, by source."""
         with self._lock:
@@ -234,10 +235,9 @@ class VectorStore:
         with self._lock:
             return self._reader.execute("SELECT count(*) FROM chunks").fetchone()[0]
 
-    # --- The indexes in memory ---
-
     def _forget(self) -> None:
         self.sparse, self.dense = SparseIndex(), None
+        self._chinese: set[int] = set()
         self._last_row = self._last_removal = 0
 
     def _catch_up(self) -> None:
@@ -252,13 +252,15 @@ class VectorStore:
             if gone:
                 self.sparse.remove(gone)
                 self.dense.remove(gone)
-            query = "SELECT row, terms, vector FROM chunks WHERE row > ? ORDER BY row"
+                self._chinese.difference_update(gone)
+            query = "SELECT row, terms, vector, chinese FROM chunks WHERE row > ? ORDER BY row"
             added = self._reader.execute(query, (self._last_row,))
             while batch := added.fetchmany(4096):
-                rows = [row for row, _, _ in batch]
-                self.sparse.add((row, terms.split()) for row, terms, _ in batch)
-                vectors = np.frombuffer(b"".join(vector for _, _, vector in batch), dtype="<f4")
+                rows = [row for row, *_ in batch]
+                self.sparse.add((row, terms.split()) for row, terms, *_ in batch)
+                vectors = np.frombuffer(b"".join(vector for _, _, vector, _ in batch), dtype="<f4")
                 self.dense.add(rows, vectors.reshape(len(batch), -1))
+                self._chinese.update(row for row, _, _, chinese in batch if chinese)
                 self._last_row = rows[-1]
             self._last_removal = self._reader.execute("SELECT max(number) FROM removals").fetchone()[0] or 0
         except BaseException:
@@ -269,8 +271,6 @@ class VectorStore:
         query = "SELECT text, place, vector FROM chunks WHERE source = ?"
         for text, place, vector in self._writer.execute(query, (source,)):
             yield searched_text(chunk_from("", "", source, text, place)), vector
-
-    # --- SQLite ---
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -283,6 +283,10 @@ class VectorStore:
         except sqlite3.Error as error:
             raise self._user_error(error) from error
         return connection
+
+    @staticmethod
+    def _is_made(connection: sqlite3.Connection) -> bool:
+        return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'").fetchone() is not None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -4,10 +4,12 @@ score = (1 - w) * bm25 / possible + w * cosine
 
 `possible` is the sum of the idf of all the question's terms, which no passage's BM25 can reach. Other than with
 min-max, nothing here depends on what else was found: the best of a bad lot gets no 1. So a leg that has nothing to say
-weighs nothing: an English question shares hardly a term with Chinese passages, its BM25 is near 0 for all of them, and
-the cosine alone decides. And one score means the same for every question, so that a threshold can be set on it.
-Cosines are brought to one scale (`Embedder.comparable`). An encoder that does not read Chinese has w = 0 for a Chinese
-question.
+weighs little. And one score means the same for every question, so that a threshold can be set on it. Cosines are
+brought to one scale (`Embedder.comparable`).
+
+Which leg can speak depends on the languages of question and passage. An encoder that does not read Chinese has w = 0
+where either is Chinese. Words say nothing across languages, where they would find but names and numbers: there an
+encoder that reads both has w = 1.
 
 The first 50 then speak for each other (score regularisation, Diaz 2007): to each one's score come 0.15 parts of the
 mean score of the passages that it is most like, so that it passes one of equal score that is like bad ones. Passages
@@ -67,7 +69,8 @@ class Fusion:
     dense_weight: float = 0.45
     """The share of the cosine in the score; the rest is BM25's."""
     chinese_dense_weight: float | None = None
-    """The same for questions in Chinese; by default 0 for an encoder that does not read Chinese, else the same."""
+    """The same where question and passage are Chinese; by default 0 for an encoder that does not read it, else the
+    same."""
     pool: int = 200
     """Passages that each leg proposes; all of them are scored by both."""
     neighbours: float = 0.15
@@ -124,7 +127,7 @@ class HybridRetriever:
         among: np.ndarray | None = None,
         chinese: bool = False,
     ) -> Ranked:
-        """The best k rows of one state of the store; equal scores by smaller row."""
+        """The best k rows of one state of the store for a question that is `chinese` or not; equal scores by row."""
         weight = self._dense_weight(chinese)
         pool = max(self.fusion.pool, k)
         nothing = np.empty(0, dtype=np.int64), np.empty(0)
@@ -136,6 +139,9 @@ class HybridRetriever:
             return Ranked(rows, *np.zeros((3, 0)))
         bm25 = view.sparse.scores_of(terms, rows) / view.sparse.possible(terms) if terms else np.zeros(len(rows))
         cosines = view.dense.scores_of(vector, rows).astype(np.float64) if has_vectors else np.zeros(len(rows))
+        if self.fusion.method == "hybrid" and has_vectors:
+            # A row's own weight, by its language.
+            weight = self._dense_weights(chinese, view.are_chinese(rows))
         if self.fusion.method == "ranks":
             scores = (1 - weight) * _by_rank(rows, by_words[0]) + weight * _by_rank(rows, by_meaning[0])
         else:
@@ -153,7 +159,15 @@ class HybridRetriever:
         order = order[:k]
         return Ranked(rows[order], scores[order], bm25[order], cosines[order])
 
+    def _dense_weights(self, chinese: bool, rows_are_chinese: np.ndarray) -> np.ndarray:
+        """The weight of each row's cosine (N,), by the languages of question and row."""
+        weights = np.full(len(rows_are_chinese), self._dense_weight(chinese))
+        across = rows_are_chinese != chinese
+        weights[across] = 1.0 if self.store.embedder.reads_chinese else 0.0
+        return weights
+
     def _dense_weight(self, chinese: bool) -> float:
+        """The weight of the cosine where the passage is in the question's language."""
         alone = {"bm25": 0.0, "dense": 1.0}
         if self.fusion.method in alone:
             return alone[self.fusion.method]

@@ -98,11 +98,23 @@ def test_cosines_of_every_encoder_come_on_one_scale():
     assert minilm.comparable(np.array([0.3])) == pytest.approx([0.3])
 
 
-def test_a_leg_with_nothing_to_say_weighs_nothing(fill):
+def test_across_languages_meaning_alone_decides(fill):
     """An English question over Chinese passages: one shares a number with it, another is what it means."""
     vectors = {"how hot was the wing in 1999": (1.0, 0.0), "1999年的天气": (0.5, 0.866), "机翼温度很高": (0.9, 0.436)}
     store = fill({"a": ["1999年的天气", "机翼温度很高"]}, vectors, reads_chinese=True)
-    assert texts(HybridRetriever(store).search("how hot was the wing in 1999"))[0] == "机翼温度很高"
+    first, second = HybridRetriever(store, Fusion(neighbours=0)).search("how hot was the wing in 1999")
+    assert (first.chunk.text, first.score) == ("机翼温度很高", pytest.approx(0.9))
+    assert second.bm25 > 0 and second.score == pytest.approx(0.5)
+
+
+def test_an_encoder_that_reads_no_chinese_has_no_say_on_chinese_passages(fill):
+    """Among English passages it has: the Chinese one is found by its words only."""
+    vectors = {"boeing wing": (1.0, 0.0), "波音 boeing 的机翼用了很多材料": (1.0, 0.0), "the plane": (0.9, 0.436)}
+    store = fill({"a": ["波音 boeing 的机翼用了很多材料", "the plane"]}, vectors)
+    hits = HybridRetriever(store, Fusion(neighbours=0)).search("boeing wing")
+    scores = {hit.chunk.text: hit.score for hit in hits}
+    assert scores["the plane"] == pytest.approx(0.45 * 0.9)
+    assert scores["波音 boeing 的机翼用了很多材料"] == pytest.approx(hits[-1].bm25) and hits[-1].cosine == 1
 
 
 def test_sources_restrict_both_legs(fill):

@@ -82,7 +82,11 @@ def test_chunks_and_documents_come_back_as_they_were(store, make_document):
         assert view.chunks(view.rows_of(["纸.pdf"])) == chunks
     line = store.documents()[0]
     assert (line.pages, line.pages_without_text, line.chunks, line.metadata) == (2, 1, 2, {"shelf": 3})
-    assert searched_text(chunks[0]) == "Title 章 第一段"
+    # A heading in another language is not encoded with a passage; its words count all the same.
+    assert (searched_text(chunks[0]), searched_text(chunks[1])) == ("章 第一段", "Title second")
+    assert set(found(store, "titl")) == {"第一段", "second"}
+    with store.view() as view:
+        assert view.are_chinese(view.rows_of(["纸.pdf"])).tolist() == [True, False]
 
 
 def test_an_update_encodes_only_the_passages_that_changed(store, make_document, hashed_words, monkeypatch):
@@ -98,6 +102,15 @@ def test_an_update_encodes_only_the_passages_that_changed(store, make_document, 
         rows = view.rows_of(["a.txt"])
         right = encode([chunk.text for chunk in view.chunks(rows)])
         assert view.dense.vectors(rows) == pytest.approx(right)
+
+
+def test_vectors_from_elsewhere_are_taken_before_the_encoder_is_loaded(tmp_path, tiny_checkpoint, make_document):
+    """A regression: the encoder was loaded while the lock was held that it needs itself."""
+    opened = VectorStore(tmp_path, str(tiny_checkpoint))
+    assert opened.add(*make_document("a.txt", ["one", "two"]), vectors=np.eye(8)[:2]) == "added"
+    with opened.view() as view:
+        assert view.dense.vectors(view.rows_of(["a.txt"])) == pytest.approx(np.eye(8)[:2])
+    opened.close()
 
 
 def test_a_document_without_passages_is_listed(store, make_document):
@@ -180,7 +193,7 @@ def test_a_fault_in_the_middle_of_a_change_changes_nothing(store, make_document)
     before = contents(store)
     newer, passages = make_document("a.txt", ["three", "four"])
     with pytest.raises(Exception, match="type"):
-        store._replace(newer, "", {}, [(passages[0].id, "a.txt", "three", "{}", "three", b""), (object(),) * 6])
+        store._replace(newer, "", {}, [(passages[0].id, "a.txt", "three", "{}", "three", b"", 0), (object(),) * 7])
     assert contents(store) == before
 
 
