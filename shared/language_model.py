@@ -6,7 +6,7 @@
         print(piece, end="", flush=True)
 
 transformers  torch, every architecture, batches, and the network itself (`model.network`) for whoever needs more
-onnx          onnxruntime-genai, 4-bit weights, one text at a time: several times faster on a CPU (shared/fast_decoding.py)
+onnx          onnxruntime-genai, 4-bit weights, one text at a time: the faster on most CPUs (fast_decoding.py)
 
 Which engine is the faster one is measured once on each machine and kept in the cache.
 """
@@ -78,7 +78,7 @@ class LanguageModel:
         except OSError:
             ends = self.config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
-        self.stop_ids = frozenset(id for id in [*ends, self.tokenizer.eos_token_id] if id is not None)
+        self.stop_ids = frozenset(end for end in [*ends, self.tokenizer.eos_token_id] if end is not None)
         """Tokens that end an answer."""
 
     def encode(self, text: str, start: bool = True) -> list[int]:

@@ -21,7 +21,7 @@ CONTEXT_TOKENS = 4  # enough of what stands before for a tokenizer to know wheth
 
 
 class Session(Protocol):
-    """A model at work on one text. It remembers what it has read, so that a text that goes on costs only what is new."""
+    """A model at work on one text. It remembers what it has read: a text that goes on costs only what is new."""
 
     model: Any
     """The LanguageModel it belongs to."""
