@@ -21,7 +21,7 @@ from shared.logging import get_logger, progress_bar
 from shared.timing import Timer, time_in_pairs
 
 if TYPE_CHECKING:
-    from shared.language_model import LanguageModel, TransformersModel
+    from shared.language_model import TransformersModel
 
 log = get_logger(__name__)
 
@@ -84,6 +84,7 @@ class PerplexityBenchmarkConfig(BenchmarkConfig):
 
 
 def decode(config: DecodeConfig) -> Outcome:
+    from shared.fast_decoding import perplexity_ratio
     from shared.language_model import load_language_model
     from shared.streaming import Stream
 
@@ -92,7 +93,8 @@ def decode(config: DecodeConfig) -> Outcome:
     ids = full.encode(PROMPT)
     if len(ids) + config.new_tokens > full.context:
         raise UserError(f"--new_tokens {config.new_tokens}: with the prompt more than the window of {full.context}")
-    ratio = review_perplexity_ratio(ours, full, config.reviews, config.review_tokens)
+    reviews = [example.text for example in mix_labels(load_examples("imdb"))[: config.reviews]]
+    ratio = perplexity_ratio(ours, full, reviews, config.review_tokens)
 
     def never_end(logits: Any, so_far: Sequence[int]) -> int:
         logits[list(ours.stop_ids)] = -math.inf  # both write all the tokens
@@ -131,23 +133,6 @@ def by_generate(model: "TransformersModel", ids: Sequence[int], new_tokens: int)
     with torch.inference_mode():
         written = model.network.generate(torch.tensor([list(ids)], device=model.device), generation_config=settings)
     return written[0, len(ids) :].tolist()
-
-
-def review_perplexity_ratio(ours: "LanguageModel", full: "TransformersModel", n: int, most_tokens: int) -> float:
-    """The perplexity of packaged film reviews by `ours`, divided by that by `full`; 1 where they are the same engine."""
-    if ours.backend == full.backend:
-        return 1.0
-    texts = [example.text for example in mix_labels(load_examples("imdb"))[:n]]
-    nats = {ours.backend: 0.0, full.backend: 0.0}
-    scored = 0
-    with progress_bar("reviews in both engines", len(texts)) as update:
-        for done, text in enumerate(texts):
-            ids = full.encode(text)[:most_tokens]
-            for model in (ours, full):
-                nats[model.backend] -= float(model.log_probabilities(ids[:1], ids[1:]).sum())
-            scored += len(ids) - 1
-            update(done + 1)
-    return math.exp((nats[ours.backend] - nats[full.backend]) / scored)
 
 
 def perplexity(config: PerplexityBenchmarkConfig) -> Outcome:
