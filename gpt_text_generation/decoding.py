@@ -99,7 +99,7 @@ def settings_for(strategy: str, **changes: Any) -> Settings:
     return Settings(strategy, **{**generation_configs[strategy], **changes})
 
 
-def chooser(settings: Settings, seed: int = 0, breakers: frozenset[int] = frozenset()) -> Choose:
+def chooser(settings: Settings, seed: int | Sequence[int] = 0, breakers: frozenset[int] = frozenset()) -> Choose:
     """The function that chooses each next token of one text. One that draws follows from the seed.
 
     `breakers` are tokens across which DRY sees no repetition (`dry_breakers`). Raises ValueError for beam search and
@@ -257,7 +257,9 @@ class Mirostat:
     is that of the model's own probability; llama.cpp takes it after the truncation.
     """
 
-    def __init__(self, settings: Settings, seed: int = 0, breakers: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, settings: Settings, seed: int | Sequence[int] = 0, breakers: frozenset[int] = frozenset()
+    ) -> None:
         self.settings, self.breakers = settings, breakers
         self.bound = 2 * settings.mirostat_tau  # bits
         self._draws = np.random.default_rng(seed)

@@ -69,6 +69,7 @@ def test_the_repetition_penalty_is_that_of_transformers():
             np.testing.assert_allclose(penalise_repetition(logits, ids, penalty), theirs.numpy(), rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Passing .repetition_penalty")
 @pytest.mark.parametrize("strategy", ["sampling", "nucleus", "min_p", "typical"])
 def test_filters_follow_each_other_as_in_transformers(strategy):
     """The whole list that `generate` would build for our settings, with everything switched on at once."""
@@ -147,9 +148,9 @@ def test_breakers_are_the_tokens_of_their_marks():
     assert dry_breakers(lambda text: [ord(letter) for letter in text]) == {ord(mark) for mark in '\n:"*'}
 
 
-@pytest.mark.parametrize("tau", [2.0, 4.0])
+@pytest.mark.parametrize("tau", [4.5, 6.0])
 def test_mirostat_keeps_the_surprise_near_its_target(tau):
-    """On 3,000 random distributions of 7 to 9 bits of entropy the mean surprise comes within .15 bits of tau."""
+    """Of distributions of 7 bits entropy whose likeliest token has 3.5: without it the mean would be 7 bits."""
     draws = np.random.default_rng(3)
     mirostat = Mirostat(settings_for("mirostat", mirostat_tau=tau), seed=1)
     surprises = []

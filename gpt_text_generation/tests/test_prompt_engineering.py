@@ -52,8 +52,8 @@ def reviews(monkeypatch):
     """A small set in place of the packaged one; train and test share no text."""
 
     def made(side, n):
-        return [Example(f"{side} story number {i}, wonderful gripping {side}{i}x performances all along today", label=i % 2)
-                for i in range(n)]  # fmt: skip
+        text = "{0} story number {1}, wonderful gripping {0}{1}x performances all along today"
+        return [Example(text.format(side, i), label=i % 2) for i in range(n)]
 
     splits = Splits("reviews", made("train", 12), made("check", 4), made("test", 10))
     monkeypatch.setattr(prompt_tasks, "load_packaged", lambda name: splits)

@@ -149,24 +149,18 @@ def test_window_end_tokens_and_template_come_from_the_folder(load):
         gpt2.chat([{"role": "user", "content": "hello"}])
 
 
-def test_what_stands_before_every_text_is_added_once(load, monkeypatch):
+def test_what_stands_before_every_text_is_added_once(tiny_language_model):
     """A chat template writes the first token itself, and a continuation has none."""
     from tokenizers.processors import TemplateProcessing
 
-    model = load()
+    model = load_language_model(str(tiny_language_model()), "transformers")
     end = model.tokenizer.eos_token_id
-    monkeypatch.setattr(model.tokenizer, "bos_token", "<end>")
-    model.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single="<end> $A", special_tokens=[("<end>", end)]
-    )
-    try:
-        assert model.encode("the")[0] == end and end not in model.encode("the")[1:]
-        assert model.encode("<end>the") == model.encode("the")
-        assert end not in model.encode("the", start=False)
-    finally:
-        from tokenizers.processors import ByteLevel
-
-        model.tokenizer.backend_tokenizer.post_processor = ByteLevel()
+    model.tokenizer.bos_token = "<end>"
+    first = TemplateProcessing(single="<end> $A", special_tokens=[("<end>", end)])
+    model.tokenizer.backend_tokenizer.post_processor = first
+    assert model.encode("the")[0] == end and end not in model.encode("the")[1:]
+    assert model.encode("<end>the") == model.encode("the")
+    assert end not in model.encode("the", start=False)
 
 
 def test_more_than_the_window_or_nothing_is_refused(load):
