@@ -4,17 +4,19 @@ python -m gpt_text_generation.benchmark decode                   how fast it wri
 python -m gpt_text_generation.benchmark perplexity --data FILE   how fast it reads, beside the plain loop
 python -m gpt_text_generation.benchmark code                     problems solved, and hostile programs held
 python -m gpt_text_generation.benchmark human_eval --data FILE   the same problems as published models
+python -m gpt_text_generation.benchmark prompts                  ways to ask, on the same inputs
 """
 
 from pathlib import Path
 
-from gpt_text_generation import code_benchmark, speed_benchmark
+from gpt_text_generation import code_benchmark, prompt_benchmark, speed_benchmark
 from shared.benchmark import run_benchmarks
 from shared.errors import run_program
 
 
 def main() -> None:
-    run_benchmarks(Path(__file__).parent, {**speed_benchmark.BENCHMARKS, **code_benchmark.BENCHMARKS})
+    benchmarks = speed_benchmark.BENCHMARKS | code_benchmark.BENCHMARKS | prompt_benchmark.BENCHMARKS
+    run_benchmarks(Path(__file__).parent, benchmarks)
 
 
 if __name__ == "__main__":
