@@ -190,6 +190,7 @@ def plain_loop(model: "TransformersModel", ids: Sequence[int], context: int, str
             labels[:, : -(end - before)] = -100  # the model's loss leaves these out
             with torch.no_grad():
                 loss = model.network(read, labels=labels).loss
+            # As many as the loss is the mean of. (The page takes one fewer of each window, which is lost in the rest.)
             n = end - before - (before == 0)
             nats, scored, before = nats + loss.item() * n, scored + n, end
             update(end)

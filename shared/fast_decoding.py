@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from shared.assets import cache_folder
-from shared.errors import UserError
+from shared.errors import UserError, describe_os_error
 from shared.files import write_json
 from shared.language_model import (
     LanguageModel,
@@ -59,6 +59,10 @@ class Unsupported(Exception):
     """This engine cannot run the model; the text says why, in a few words."""
 
 
+class UnknownArchitecture(Unsupported):
+    """Nor will it the next time."""
+
+
 def load(name: str, folder: Path, reason: str) -> "OnnxModel":
     """The model in `folder` on this engine. Raises UserError where that cannot be."""
     try:
@@ -81,8 +85,11 @@ def load_faster(name: str, folder: Path, precision: Precision) -> LanguageModel:
         try:
             choice = _measure(OnnxModel(name, folder, ""), TransformersModel(name, folder, "", precision))
             write_json(file, choice)
-        except Unsupported as error:
-            choice = {"backend": "transformers", "reason": str(error)}
+        except (Unsupported, OSError) as error:
+            reason = describe_os_error(error) if isinstance(error, OSError) else str(error)
+            choice = {"backend": "transformers", "reason": reason}
+            if isinstance(error, UnknownArchitecture):
+                write_json(file, choice)
     log.info("%s by %s: %s", name, choice["backend"], choice["reason"])
     if choice["backend"] == "onnx":
         return OnnxModel(name, folder, choice["reason"])
@@ -221,7 +228,7 @@ def _build(folder: Path, draft: Path) -> None:
     if done.returncode == 0 and (draft / "whole" / CONFIG).is_file():
         return
     if "is not currently supported" in done.stderr:
-        raise Unsupported("its builder does not know this architecture")
+        raise UnknownArchitecture("its builder does not know this architecture")
     said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     raise Unsupported(f"its builder failed ({said[-1]})")
 

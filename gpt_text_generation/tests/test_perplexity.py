@@ -17,6 +17,7 @@ from gpt_text_generation.evaluation.perplexity_calculator import (
     score_text,
     windows,
 )
+from gpt_text_generation.speed_benchmark import plain_loop
 from shared.config import parse_config
 from shared.devices import Choice
 from shared.errors import UserError
@@ -58,24 +59,11 @@ def test_it_is_the_definition_at_any_batch_size(model, context, stride):
         assert found.nats == pytest.approx(nats, rel=1e-5)
 
 
-def test_it_is_the_loop_of_the_transformers_page(model):
-    """That loop weighs each window's mean by one token fewer than it scored, which is lost in so many tokens."""
-    import torch
-
-    ids = torch.tensor([model.encode(TEXT)])
-    nats, n, before = 0.0, 0, 0
-    for begin in range(0, ids.shape[1], 32):
-        end = min(begin + 64, ids.shape[1])
-        labels = ids[:, begin:end].clone()
-        labels[:, : -(end - before)] = -100
-        with torch.no_grad():
-            loss = model.network(ids[:, begin:end], labels=labels).loss
-        counted = int((labels != -100).sum()) - 1
-        nats, n, before = nats + loss.item() * counted, n + counted, end
-        if end == ids.shape[1]:
-            break
-    found = score_text(model, TEXT, context=64, stride=32)
-    assert found.perplexity == pytest.approx(math.exp(nats / n), rel=2e-3)
+@pytest.mark.parametrize("context, stride", [(64, 32), (50, 20), (128, 100)])
+def test_it_is_the_loop_of_the_transformers_page(model, context, stride):
+    ids = model.encode(TEXT)
+    found = score_ids(model, ids, context=context, stride=stride)
+    assert found.perplexity == pytest.approx(plain_loop(model, ids, context, stride), rel=1e-5)
 
 
 def test_windows_score_every_token_but_the_first_once():
