@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     model = load_language_model(config.model, config.backend)
     for line in limits(model, story.plan.topic):
-        log.info(line)
+        log.info(line["en"])
     with StopRequest() as stop, Timer() as timer:
         writer = Writer(model, story.plan, config.strategy, config.seed, lambda: stop.requested)
         if config.resume:

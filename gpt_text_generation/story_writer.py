@@ -21,6 +21,7 @@ from gpt_text_generation.sentences import Guard, count_words, is_chinese, joined
 from gpt_text_generation.story import Plan, Story
 from gpt_text_generation.text_generator import write
 from shared.errors import UserError
+from shared.phrases import both
 
 PROMPTS = Path(__file__).with_name("writing_prompts.yaml")
 TRIES = 3  # to get a section to a third of its length
@@ -219,19 +220,14 @@ def revise(story: Story, writer: Writer) -> Iterator[bool]:
         yield new is not None
 
 
-def limits(model: Any, topic: str) -> list[str]:
-    """What this model is known not to be able to do, a line each."""
+def limits(model: Any, topic: str) -> list[dict[str, str]]:
+    """What this model is known not to be able to do: lines, each in both languages."""
     said = []
     if model.config.hidden_size < SMALL:
-        said.append(
-            f"{model.name} is a small model: its sentences hold, its plots do not, and a larger --model does better"
-        )
+        said.append(both("generation.limit.small", name=model.name))
     if is_chinese(topic):
         characters = [character for character in topic if is_chinese(character)]
         share = len(model.encode("".join(characters), start=False)) / len(characters)
         if share > BYTES_ONLY:
-            said.append(
-                f"{model.name} takes {share:.1f} tokens for a Chinese character: it has hardly learned Chinese and "
-                "will answer badly or in English; give a model that knows it, such as Qwen/Qwen2.5-0.5B-Instruct"
-            )
+            said.append(both("generation.limit.chinese", name=model.name, share=f"{share:.1f}"))
     return said

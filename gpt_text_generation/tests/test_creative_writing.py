@@ -294,7 +294,7 @@ def test_the_limits_of_a_small_model_are_said():
     assert len(limits(model, "rain")) == 1
     assert len(limits(model, "下雨")) == 1  # one token a character: it knows Chinese
     model.encode = lambda text, start=True: list(text.encode())
-    assert "takes 3.0 tokens for a Chinese character" in limits(model, "下雨 rain")[1]
+    assert "takes 3.0 tokens for a Chinese character" in limits(model, "下雨 rain")[1]["en"]
     model.config = SimpleNamespace(hidden_size=4096)
     assert limits(model, "rain") == []
 
