@@ -17,12 +17,11 @@ def show(page: Page) -> None:
     say, state = page.say, st.session_state
     st.markdown(say("story_lead"))
     topic = st.text_input(say("topic"), say("topic_example"), max_chars=LONGEST, key="topic")
-    left, middle, right = st.columns(3)
-    genre = left.text_input(say("genre"), "", placeholder=_default("genre", topic), max_chars=60, key="genre")
-    style = middle.text_input(say("style"), "", placeholder=_default("style", topic), max_chars=60, key="style")
-    with right:
-        sections = st.slider(say("sections"), 1, 8, 3, key="sections")
-    length = st.slider(say("story_length"), 60, 1000, 240, 20, key="story_length")
+    genre, style, sections, length = st.columns(4, gap="medium")
+    genre.text_input(say("genre"), "", placeholder=_default("genre", topic), max_chars=60, key="genre")
+    style.text_input(say("style"), "", placeholder=_default("style", topic), max_chars=60, key="style")
+    sections.slider(say("sections"), 1, 8, 3, key="sections")
+    length.slider(say("story_length"), 160, 1000, 240, 20, key="story_length")
     with st.container(horizontal=True):
         st.button(
             say("story_write"),
@@ -30,15 +29,6 @@ def show(page: Page) -> None:
             key="story-write",
             disabled=not topic.strip(),
             on_click=_begin,
-            args=(
-                Plan(
-                    topic.strip(),
-                    genre.strip() or _default("genre", topic),
-                    style.strip() or _default("style", topic),
-                    max(20, round(length / sections)),
-                    sections,
-                ),
-            ),
         )
         if state.get("story_at_work"):
             st.button(say("stop"), key="story-stop", on_click=_set_to_work, args=("",))
@@ -90,8 +80,12 @@ def _visible(story: Story) -> str:
     return text
 
 
-def _begin(plan: Plan) -> None:
-    st.session_state.update(story=Story(plan), story_at_work="tell", story_limits=[])
+def _begin() -> None:
+    state = st.session_state
+    topic, sections = state["topic"].strip(), state["sections"]
+    genre, style = (state[key].strip() or _default(key, topic) for key in ("genre", "style"))
+    plan = Plan(topic, genre, style, round(state["story_length"] / sections), sections)
+    state.update(story=Story(plan), story_at_work="tell", story_limits=[])
 
 
 def _set_to_work(what: str) -> None:

@@ -1,6 +1,7 @@
 """The demo page's fourth part: two texts, nobody knows who wrote which, and three buttons."""
 
 from html import escape
+from pathlib import Path
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -22,7 +23,10 @@ def show(page: Page) -> None:
     say = page.say
     st.markdown(say("vote_lead"))
     try:
-        store = _open(STORE)
+        file = Path(STORE).absolute()
+        if not file.exists():  # removed while the page was open
+            _open.clear()
+        store = _open(str(file))
         _take_over(page, store)
         rater = st.text_input(say("rater"), key="rater", max_chars=LONGEST_NAME)
         if not rater.strip():
