@@ -37,7 +37,12 @@ from shared.timing import time_in_pairs
 log = get_logger(__name__)
 
 # How the weights are rounded: see the model builder's --help.
-SCHEME = {"algo_config": "k_quant", "block_size": 32, "accuracy_level": 4, "matmul_mixed_precision": "last_matmul:int8"}
+SCHEME = {
+    "is_symmetric": "false",
+    "block_size": 32,
+    "accuracy_level": 4,
+    "matmul_mixed_precision": "last_matmul:int8",
+}
 MOST_PERPLEXITY = 1.05  # of the full weights'
 BUILD_SECONDS = 1800  # a model of some billions of weights takes minutes
 READ_AT_ONCE = 256  # tokens; the engine gives the logits of all of them, 50 MB at 49,152 words

@@ -54,7 +54,7 @@ def event(handler, **choice):
 def says_hello(handler, request):
     head(handler)
     handler.wfile.write(b": a comment that keeps the connection open\n\n")
-    for word in ("Hel", "lo ", "水"):
+    for word in ("Good ", "day ", "水"):
         event(handler, **({"delta": {"content": word}} if "messages" in request else {"text": word}))
     handler.wfile.write(b"data: [DONE]\n\n")
 
@@ -62,7 +62,7 @@ def says_hello(handler, request):
 def test_a_text_is_continued_piece_by_piece(serve):
     url, asked = serve(says_hello)
     endpoint = Endpoint(url, model="small")
-    assert list(endpoint.stream("Say", max_new_tokens=9, stop=["."], temperature=0.5)) == ["Hel", "lo ", "水"]
+    assert list(endpoint.stream("Say", max_new_tokens=9, stop=["."], temperature=0.5)) == ["Good ", "day ", "水"]
     path, request, _ = asked[0]
     assert path == "/v1/completions"
     assert request == {
@@ -73,7 +73,7 @@ def test_a_text_is_continued_piece_by_piece(serve):
 def test_messages_are_answered_by_the_chat(serve):
     url, asked = serve(says_hello)
     messages = [{"role": "user", "content": "Say hello"}]
-    assert "".join(Endpoint(url + "/").stream(messages)) == "Hello 水"
+    assert "".join(Endpoint(url + "/").stream(messages)) == "Good day 水"
     assert asked[0][0] == "/v1/chat/completions" and asked[0][1]["messages"] == messages
 
 
