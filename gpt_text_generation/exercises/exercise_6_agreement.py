@@ -15,8 +15,8 @@ def krippendorff_alpha(units: Sequence[Sequence[float]]) -> float | None:
 
         1 - (disagreement within units) / (disagreement between any two values)
 
-    Units with a single value say nothing and are left out. Within: for each unit of m values, the squared differences of
-    all its ordered pairs by m - 1, summed over the units, by the number n of all values. Between: the mean squared
+    Units with a single value say nothing and are left out. Within: for each unit of m values, the squared differences
+    of all its ordered pairs by m - 1, summed over the units, by the number n of all values. Between: the mean squared
     difference over all ordered pairs of the n values. Return None where no value is left, or all are equal.
 
     Hints: squared differences over all ordered pairs of m values sum to 2 m^2 times their variance (`np.var`).
