@@ -3,9 +3,7 @@
 from gpt_text_generation.prompt_tasks import Item
 
 REPLACES = "gpt_text_generation.prompt_tasks.check_label"
-CHECKED_BY = (
-    "gpt_text_generation/tests/test_prompt_engineering.py::test_what_cannot_be_parsed_counts_as_wrong_and_is_shown"
-)
+CHECKED_BY = "gpt_text_generation/tests/test_prompt_engineering.py::test_a_label_counts_where_it_is_the_only_one"
 
 
 def check_label(item: Item, answer: str) -> bool | None:

@@ -17,7 +17,7 @@ from gpt_text_generation.prompt_engineering import (
     main,
     read_templates,
 )
-from gpt_text_generation.prompt_tasks import TASKS, Item, Material, load_material, long_words, words
+from gpt_text_generation.prompt_tasks import TASKS, Item, Material, check_label, load_material, long_words, words
 from shared.cleaning import normalise
 from shared.datasets import Example
 from shared.errors import UserError
@@ -76,7 +76,7 @@ def reviews(monkeypatch):
     ],
 )
 def test_a_label_counts_where_it_is_the_only_one(answer, verdict):
-    assert TASKS["sentiment"].check(REVIEW, answer) is verdict
+    assert check_label(REVIEW, answer) is verdict
 
 
 @pytest.mark.parametrize(
