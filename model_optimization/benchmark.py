@@ -2,6 +2,7 @@
 
 python -m model_optimization.benchmark compress          every method on the same texts: accuracy, size, speed, memory
 python -m model_optimization.benchmark serve             the highest load that each server answers in time
+python -m model_optimization.benchmark faults            what becomes of requests when workers are killed, and the like
 python -m model_optimization.benchmark drift             false alarms, power and accuracy estimates of the drift monitor
 
 `compress` makes what it compresses from the classifier that bert_sentiment_analysis ships, by each method's own recipe;
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model_optimization.config import PROJECT, SUBJECT
+from model_optimization.faults_benchmark import FaultsConfig, faults
 from model_optimization.measurement import BASELINE
 from model_optimization.serving_benchmark import ServeConfig, serve
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
@@ -128,16 +130,24 @@ def drift(config: DriftPowerConfig) -> Outcome:
 
     result, rows = measure(config)
     if config.save:
-        from model_optimization.png_figures import draw_power
+        from model_optimization.png_figures import draw_estimates, draw_power
 
-        picture = Path(__file__).parent / "results" / "drift_power.png"
-        draw_power(result["power_by_share"], result["false_alarm_rate"], picture)
+        pictures = Path(__file__).parent / "results"
+        draw_power(result["power_by_share"], result["false_alarm_rate"], pictures / "drift_power.png")
+        draw_estimates(
+            result["accuracy"],
+            result["estimates"],
+            result["estimate"],
+            result["reference_accuracy"],
+            pictures / "drift_estimates.png",
+        )
     return Outcome(result, rows)
 
 
 BENCHMARKS = {
     "compress": Benchmark(CompressConfig, compress),
     "serve": Benchmark(ServeConfig, serve),
+    "faults": Benchmark(FaultsConfig, faults),
     "drift": Benchmark(DriftPowerConfig, drift),
 }
 

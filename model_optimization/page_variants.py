@@ -77,7 +77,7 @@ def find_variants() -> list[Path]:
 
 
 def answer(variant: Variant, text: str) -> Answer:
-    """The likeliest class, and the median time of a call once the caches are warm."""
+    """The likeliest class, its calibrated probability, and the median time of a call once the caches are warm."""
     for _ in range(WARM_UP):
         logits = variant.logits([text])[0]
     milliseconds = []
@@ -85,7 +85,7 @@ def answer(variant: Variant, text: str) -> Answer:
         with Timer() as timer:
             variant.logits([text])
         milliseconds.append(1000 * timer.seconds)
-    likelihoods = np.exp(logits - logits.max())
+    likelihoods = np.exp((logits - logits.max()) / variant.settings.temperature)
     best = int(logits.argmax())
     probability = float(likelihoods[best] / likelihoods.sum())
     return Answer(variant.settings.label_names[best], probability, median(milliseconds))
