@@ -26,8 +26,8 @@ SMALL_SECTION = 0.25  # of a chunk: a heading after less than this does not begi
 
 # A dot after these ends no sentence. Compared in lower case, without the dot.
 ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st gen col sgt capt rev hon gov sen vs etc al e.g i.e cf viz approx dept est ed eds inc ltd"
-    " co corp jan feb mar apr jun jul aug sep sept oct nov dec u.s u.k u.n e.u ph.d m.d b.sc m.sc a.m p.m".split()
+    "mr mrs ms dr prof sr jr st gen col sgt capt rev hon gov sen vs etc al e.g i.e cf viz approx dept est ed eds inc"
+    " ltd co corp jan feb mar apr jun jul aug sep sept oct nov dec u.s u.k u.n e.u ph.d m.d b.sc m.sc a.m p.m".split()
 )
 BEFORE_NUMBERS = frozenset(
     "no nos fig figs eq eqs sec secs ch vol vols p pp art par tab ref refs".split()
