@@ -50,7 +50,7 @@ def _without(lines: list[Line], running: set[int]) -> list[Line]:
             after_running = True
             continue
         if after_running:
-            goes = bool(left) and goes_on(left[-1].text, line.text)
+            goes = bool(left) and goes_on(left[-1], line)
             line = replace(line, joint="flow" if goes else "paragraph")
         left.append(line)
         after_running = False
