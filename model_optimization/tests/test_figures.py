@@ -14,7 +14,7 @@ from shared.phrases import LANGUAGES
 
 CROWD = (
     "fp32_torch bf16_torch int8_torch_legacy fp32_onnx int8_dynamic int8_static int8_aware magnitude structured "
-    "structured_int8 trimmed trimmed_int8 factorised student student_alone student_int8 stacked_int8"
+    "structured_int8 trimmed trimmed_int8 factorised student student_alone student_int8"
 ).split()
 
 
