@@ -118,12 +118,8 @@ def _join(rows: list[_Row]) -> None:
     pitch = statistics.median_low(pitches)
     for above, row, below in zip([None, *rows], rows, [*rows[1:], None], strict=False):
         alone = all(other is None or other.cells == 1 for other in (above, below))
-        if (
-            row.cells > 1
-            and alone
-            and row.widest_gap < STRETCHED_GAP
-            and row.box[2] - row.box[0] > 0.96 * (right - left)
-        ):
+        fills = row.box[2] - row.box[0] > 0.96 * (right - left)
+        if row.cells > 1 and alone and fills and row.widest_gap < STRETCHED_GAP:
             row.cells, row.text = 1, row.text.replace("\t", " ")
     for above, row in zip(rows, rows[1:], strict=False):
         row.joint = _joint(above, row, left, right, pitch)
@@ -132,9 +128,8 @@ def _join(rows: list[_Row]) -> None:
 def _joint(above: _Row, row: _Row, left: float, right: float, pitch: float) -> Joint:
     size = max(row.size, 1e-6)
     distance = row.middle - above.middle
-    if not 0.88 < row.size / max(above.size, 1e-6) < 1.14 or row.bold != above.bold and row.cells == above.cells == 1:
-        # Sizes of single letters vary (formulas, small capitals): only a full change of line begins a paragraph.
-        return "paragraph"
+    if not 0.88 < row.size / max(above.size, 1e-6) < 1.14 or (row.bold != above.bold and row.cells == above.cells == 1):
+        return "paragraph"  # other letters, such as those of a heading
     if distance > 1.35 * pitch and distance > 1.5 * size:
         return "paragraph"
     if row.cells > 1 or above.cells > 1:
