@@ -147,7 +147,7 @@ async def _clients(config: FaultsConfig, url: str, bodies: list[bytes], right: l
                 async with session.post(f"{url}/v1/classify", data=bodies[place]) as response:
                     told = await response.json()
                 statuses[response.status] += 1
-                wrong += response.status == 200 and told["answers"][0]["label"] != right[place]
+                wrong += bool(response.status == 200 and told["answers"][0]["label"] != right[place])
             except TimeoutError:
                 hung += 1
             except aiohttp.ClientError:
@@ -206,10 +206,10 @@ def kills(config: FaultsConfig, models: Path, bodies: list[bytes]) -> dict[str, 
         samples, killed = asyncio.run(load_and_kill())
         replaced = len(_workers(supervisor.pid)) == 2
     unanswered = [sample for sample in samples if sample.status == NO_ANSWER]
-    hung = sum(sample.latency - sample.late > 0.95 * GIVE_UP_S for sample in unanswered)
+    hung = sum(bool(sample.latency - sample.late > 0.95 * GIVE_UP_S) for sample in unanswered)
     return {
         "requests": len(samples),
-        "wrong": sum(sample.status not in (200, NO_ANSWER) for sample in samples),
+        "wrong": sum(bool(sample.status not in (200, NO_ANSWER)) for sample in samples),
         "lost": len(unanswered) - hung,
         "hung": hung,
         "killed": killed,
