@@ -182,6 +182,7 @@ async def _clients(config: FaultsConfig, url: str, bodies: list[bytes], right: l
         "wrong": wrong + sum(n for status, n in statuses.items() if status != 200),
         "lost": lost,
         "hung": hung,
+        "clients": config.clients,
         "left": left,
         "swaps": swaps[200],
         "swaps_refused": swaps[422] + swaps[404],
