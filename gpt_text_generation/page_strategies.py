@@ -89,6 +89,7 @@ def _write_all(page: Page, beginning: str, chosen: list[str], length: int, seed:
     places = _grid(page, chosen)
     for name in chosen:
         place = places[name]
+        place.caption("…")
         stream = write(model, ids, settings_for(name), max_new_tokens=length, seed=seed)
         with Timer() as timer:
             try:
