@@ -38,7 +38,6 @@ class Token(NamedTuple):
 class Written(NamedTuple):
     beginning: str
     tokens: list[Token]
-    ended_by: str
     tokens_per_s: float
 
     @property
@@ -99,7 +98,7 @@ def _write_all(page: Page, beginning: str, chosen: list[str], length: int, seed:
                 place.error(page.say("fault", reason=error))
                 continue
         tokens = with_probabilities(model, ids, stream.ids)
-        written[name] = Written(beginning, tokens, stream.reason or "", timer.rate(len(stream.ids)))
+        written[name] = Written(beginning, tokens, timer.rate(len(stream.ids)))
         _fill(page, place, written[name])
 
 

@@ -351,6 +351,18 @@ def test_an_exception_in_the_middle_keeps_what_was_written(author, tmp_path):
     assert set(read_story(file).texts) == {0, 1}
 
 
+def test_a_stop_before_the_first_sentence_leaves_no_file(author, tmp_path, capsys):
+    def stops(request):
+        signal.raise_signal(signal.SIGINT)
+        return OUTLINE
+
+    author(stops)
+    file = tmp_path / "story.md"
+    main(["--topic", "x", "--output", str(file)])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["finished"] is False
+    assert not file.exists()
+
+
 def test_a_model_that_writes_nothing_of_worth_is_said(author, tmp_path):
     author(lambda request: "...")
     with pytest.raises(UserError, match="not one sentence was worth keeping"):
