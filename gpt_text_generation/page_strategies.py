@@ -143,7 +143,7 @@ def _fill(page: Page, place: Any, written: Written) -> None:
         st.html(shaded(written))
         facts = {
             "n": len(written.tokens),
-            "speed": f"{written.tokens_per_s:.0f}",
+            "speed": f"{written.tokens_per_s:.1f}",
             "distinct": f"{distinct_n([tokens], 2):.2f}" if len(tokens) > 1 else "–",
             "repeats": f"{repetition(tokens):.2f}" if len(tokens) > 3 else "–",
         }
