@@ -79,7 +79,7 @@ def _work(page: Page, story: Story, notes: Any, place: Any) -> None:
 
 
 def _visible(story: Story) -> str:
-    """The story's Markdown below the page's own title, as text only: nothing in it becomes HTML, a link or a picture."""
+    """The story as Markdown below the page's own title. Nothing in it becomes HTML, a link or a picture."""
     text = re.sub("^#", "###", story.markdown().partition("\n")[2], flags=re.MULTILINE)
     for sign in "[]<$`*_|~":
         text = text.replace(sign, f"\\{sign}")
