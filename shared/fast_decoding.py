@@ -6,7 +6,7 @@ speed, the first time `auto` is asked for: the engine is taken where it is faste
 at most 5 % above that of the full weights.
 
 Four bits were tried and are not taken: smollm2 ships rounded to four bits already, and rounding it once more to another
-grid cost 27 % perplexity with an output layer of 8 bits, and 35 % with one of 4.
+grid cost, on 16 film reviews, 27 % perplexity with an output layer of 8 bits and 35 % with one of 4.
 """
 
 import importlib.metadata
