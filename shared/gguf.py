@@ -21,7 +21,7 @@ WHOLE = "config.json"
 def ordinary_folder(folder: Path) -> Path:
     """The folder itself, or, where it has a GGUF file and no safetensors, one in the cache that transformers reads.
 
-    `folder` may be a GGUF file too. The same content has the same place in the cache. Raises UserError where the file is
+    It may be a GGUF file too. The same content has the same place in the cache. Raises UserError where the file is
     damaged or of a kind that transformers does not know, and where it has no room in the cache.
     """
     if folder.suffix == ".gguf" and folder.is_file():
