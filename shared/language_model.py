@@ -6,7 +6,7 @@
         print(piece, end="", flush=True)
 
 transformers  torch, every architecture, batches, and the network itself (`model.network`) for whoever needs more
-onnx          onnxruntime-genai, weights of 8 bits, one text at a time: the faster on most CPUs (fast_decoding.py)
+onnx          onnxruntime-genai, weights of 4 bits, one text at a time: the faster on most CPUs (fast_decoding.py)
 
 Which engine is the faster one is measured once on each machine and kept in the cache.
 """
