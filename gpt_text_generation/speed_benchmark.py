@@ -1,7 +1,7 @@
 """`benchmark decode` and `benchmark perplexity`: how fast the model writes and reads, beside plain transformers.
 
 decode      our engine against transformers' `generate` with its key-value cache, in fp32: the same weights, prompt,
-            threads and number of new tokens, greedily, one text at a time, in turns. What the engine's four bits cost
+            threads and number of new tokens, greedily, one text at a time, in turns. What the engine's rounding costs
             is the ratio of the perplexities on reviews that ship in a package.
 perplexity  ours against the plain loop of https://huggingface.co/docs/transformers/perplexity, on the same tokens.
 """
