@@ -1,0 +1,71 @@
+"""The Milvus store over milvus-lite: what goes in is found, updated, deleted, with the scores of our own BM25."""
+
+import pytest
+
+pytest.importorskip("pymilvus")
+pytest.importorskip("milvus_lite")
+
+from qa_system.document_processor.milvus_store import MilvusStore  # noqa: E402
+from qa_system.document_processor.vector_store import VectorStore  # noqa: E402
+from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever  # noqa: E402
+from shared.errors import UserError  # noqa: E402
+
+DOCUMENTS = {
+    "a.txt": ["red wing of an engine", "the engine's heat flow"],
+    "纸.txt": ["机翼的热流分析 wing", "don't stop the flow"],
+}
+
+
+@pytest.fixture
+def store(tmp_path, hashed_words):
+    opened = MilvusStore(str(tmp_path / "milvus.db"), hashed_words)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.slow
+def test_it_does_what_the_store_in_a_folder_does(store, tmp_path, hashed_words, make_document):
+    local = VectorStore(tmp_path / "local", hashed_words)
+    for opened in (store, local):
+        for source, texts in DOCUMENTS.items():
+            assert opened.add(*make_document(source, texts, headings=("Title",)), split="s") == "added"
+        assert opened.add(*make_document("a.txt", DOCUMENTS["a.txt"], headings=("Title",)), split="s") == "unchanged"
+    # Every score is the same, words, meaning and both, in English and Chinese.
+    for method in ("bm25", "dense", "hybrid"):
+        for question in ("red engine flow", "机翼热流", "don't wing"):
+            far, near = (HybridRetriever(opened, Fusion(method=method)).search(question) for opened in (store, local))
+            assert {hit.chunk: hit.score for hit in far} == pytest.approx({hit.chunk: hit.score for hit in near})
+            assert [hit.bm25 for hit in far] == pytest.approx([hit.bm25 for hit in near])
+    only = HybridRetriever(store).search("wing flow", sources=["纸.txt"])
+    assert {hit.chunk.source for hit in only} == {"纸.txt"}
+    document, chunks = make_document("纸.txt", DOCUMENTS["纸.txt"], headings=("Title",))
+    assert store.document("纸.txt") == document
+    assert {hit.chunk for hit in only} == set(chunks)
+    assert [(line.source, line.chunks) for line in store.documents()] == [("a.txt", 2), ("纸.txt", 2)]
+    assert store.split_of("a.txt") == "s" and store.split_of("nowhere") is None and store.document("nowhere") is None
+    # An update and a deletion.
+    assert store.add(*make_document("a.txt", ["green wing"], headings=("Title",))) == "updated"
+    assert HybridRetriever(store, Fusion(method="bm25")).search("red engine") == []
+    assert len(store) == 3
+    assert store.delete("纸.txt") == 2 and store.delete("纸.txt") == 0
+    assert [line.source for line in store.documents()] == ["a.txt"] and len(store) == 1
+    local.close()
+    # Opened again, by itself and by another model.
+    again = MilvusStore(store.folder, create=False)
+    assert again.embedding == "hashed" and len(again) == 1
+    again.close()
+    with pytest.raises(UserError, match="its embedding is hashed, not minilm"):
+        MilvusStore(store.folder, "minilm")
+
+
+@pytest.mark.slow
+def test_a_long_document_comes_back_whole(store, make_document):
+    document, chunks = make_document("long.txt", [f"passage {n} {'长' * 30}" for n in range(1500)])
+    store.add(document, chunks)
+    assert store.document("long.txt") == document
+    assert len(store.rows_of(["long.txt"])) == len(store) == 1500
+
+
+def test_no_server_is_one_clear_line():
+    with pytest.raises(UserError, match="no Milvus answers there"):
+        MilvusStore("http://127.0.0.1:9", "hashed")
