@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         {
             "windows": len(lines),
             "drifted": sum(line["drift"] for line in lines),
-            "false_alarms_expected": config.alpha * len(lines),
+            "false_alarms_expected": round(config.alpha * len(lines), 3),
             **found,
             "estimated_accuracy": lines[-1]["estimated_accuracy"],
             "verdicts": f"{config.output}/windows.jsonl",
