@@ -129,7 +129,7 @@ class MilvusStore:
             ]
             for start in range(0, len(rows), BATCH):
                 self._client.upsert(self._passages, rows[start : start + BATCH])
-            self._write_record(document, version, split, describe(document, len(chunks), metadata or {}))
+            self._write_record(document, version, describe(document, split, len(chunks), metadata or {}))
         self._client.delete(self._passages, filter=f"source == {_quoted(document.source)} and version != {version}")
         return "unchanged" if unchanged else "updated" if before else "added"
 
@@ -166,11 +166,6 @@ class MilvusStore:
         """All documents, by source."""
         found = self._all(self._documents, "part == 0 and source != ''", ["about"])
         return sorted((StoredDocument(**row["about"]["line"]) for row in found), key=lambda line: line.source)
-
-    def split_of(self, source: str) -> str | None:
-        """How this document was cut, as `add` was told; None where there is no such source."""
-        record = self._record(source)
-        return record["split"] if record else None
 
     def document(self, source: str) -> Document | None:
         parts = self._all(self._documents, f"source == {_quoted(source)}", ["part", "content"])
@@ -240,11 +235,9 @@ class MilvusStore:
         found = self._all(self._documents, f"source == {_quoted(source)} and part == 0", ["about"])
         return found[0]["about"] if found else None
 
-    def _write_record(self, document: Document, version: int, split: str, line: StoredDocument) -> None:
+    def _write_record(self, document: Document, version: int, line: StoredDocument) -> None:
         self._client.delete(self._documents, filter=f"source == {_quoted(document.source)}")
-        self._write_parts(
-            document.source, {"version": version, "split": split, "line": asdict(line)}, as_json(document)
-        )
+        self._write_parts(document.source, {"version": version, "line": asdict(line)}, as_json(document))
 
     def _write_parts(self, source: str, about: Mapping[str, Any], content: str) -> None:
         """The first part, which says that the record is there, is written last."""
@@ -254,7 +247,7 @@ class MilvusStore:
                 "key": _number(source, str(part)),
                 "source": source,
                 "part": part,
-                "about": about,
+                "about": about if part == 0 else {},
                 "content": content[start : start + MOST_CHARACTERS],
                 "unused": [0.0, 0.0],
             }
@@ -278,6 +271,8 @@ class MilvusStore:
 
     def search(self, leg: str, query: Any, k: int, among: Sequence[int] | np.ndarray | None) -> tuple:
         """Ids and scores of one leg's best k: `bm25` by a text of terms, `vector` by a vector."""
+        if among is not None and not len(among):
+            return np.empty(0, dtype=np.int64), np.empty(0)
         condition = f"row in {[int(row) for row in among]}" if among is not None else ""
         found = self._client.search(
             self._passages,
@@ -308,7 +303,8 @@ class _DenseLeg:
 
     def vectors(self, ids: Sequence[int]) -> np.ndarray:
         found = {row["row"]: row["vector"] for row in self._store._query(self._store._passages, ids, ["row", "vector"])}
-        return np.array([found[int(row)] for row in ids], dtype=np.float32)
+        nowhere = [0.0] * self._store.embedder.width  # of one that was deleted in this moment
+        return np.array([found.get(int(row), nowhere) for row in ids], dtype=np.float32)
 
 
 class _SparseLeg:

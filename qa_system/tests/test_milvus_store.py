@@ -38,11 +38,13 @@ def test_it_does_what_the_store_in_a_folder_does(store, tmp_path, hashed_words, 
             assert [hit.bm25 for hit in far] == pytest.approx([hit.bm25 for hit in near])
     only = HybridRetriever(store).search("wing flow", sources=["纸.txt"])
     assert {hit.chunk.source for hit in only} == {"纸.txt"}
+    assert HybridRetriever(store).search("wing flow", sources=["nowhere"]) == []
     document, chunks = make_document("纸.txt", DOCUMENTS["纸.txt"], headings=("Title",))
     assert store.document("纸.txt") == document
     assert {hit.chunk for hit in only} == set(chunks)
-    assert [(line.source, line.chunks) for line in store.documents()] == [("a.txt", 2), ("纸.txt", 2)]
-    assert store.split_of("a.txt") == "s" and store.split_of("nowhere") is None and store.document("nowhere") is None
+    listed = [(line.source, line.chunks, line.split) for line in store.documents()]
+    assert listed == [("a.txt", 2, "s"), ("纸.txt", 2, "s")]
+    assert store.document("nowhere") is None
     # An update and a deletion.
     assert store.add(*make_document("a.txt", ["green wing"], headings=("Title",))) == "updated"
     assert HybridRetriever(store, Fusion(method="bm25")).search("red engine") == []
