@@ -69,3 +69,48 @@ def run_page() -> Callable[..., Any]:
         return page.run()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_language_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`tiny_language_model("llama")`: the folder of a small random model of this kind, with a byte-level tokenizer."""
+    made: dict[tuple[str, int], Path] = {}
+
+    def make(kind: str = "llama", window: int = 128) -> Path:
+        if (kind, window) not in made:
+            made[kind, window] = tmp_path_factory.mktemp(f"tiny-{kind}")
+            _save_tiny_model(made[kind, window], kind, window)
+        return made[kind, window]
+
+    return make
+
+
+def _save_tiny_model(folder: Path, kind: str, window: int) -> None:
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<end>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["the cat sat on the mat and the dog ran after the cat"] * 9, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
+    if kind == "llama":
+        fast.chat_template = "{% for each in messages %}<{{ each.role }}>{{ each.content }}{% endfor %}<answer>"
+    fast.save_pretrained(folder)
+    end = fast.eos_token_id
+    common = {"vocab_size": len(fast), "bos_token_id": end, "eos_token_id": end, "initializer_range": 0.25}
+    if kind == "llama":
+        sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+        config = LlamaConfig(num_key_value_heads=2, max_position_embeddings=window, **sizes, **common)
+    else:
+        layers = {"gpt2": 4, "distilgpt2": 2}[kind]
+        config = GPT2Config(n_embd=32, n_layer=layers, n_head=4, n_positions=window, **common)
+    torch.manual_seed(5)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)

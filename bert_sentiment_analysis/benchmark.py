@@ -130,9 +130,13 @@ def predict(config: PredictConfig) -> Outcome:
 
 def _weights(name: str, train: bool) -> Path:
     """The folder of the shipped weights, or of those trained anew by their recipe."""
-    from bert_sentiment_analysis.shipped_weights import train_stage
+    from bert_sentiment_analysis.shipped_weights import ship
 
-    return train_stage(name, Path("runs") / PROJECT / "benchmark").path if train else run_path(name)
+    if not train:
+        return run_path(name)
+    folder = Path("runs") / PROJECT / "benchmark"
+    ship(name, folder, folder / "weights")
+    return folder / "weights" / name
 
 
 BENCHMARKS = {

@@ -17,7 +17,7 @@ import numpy as np
 
 from bert_sentiment_analysis.config import TrainingConfig, run_path
 from bert_sentiment_analysis.evaluation.metrics import macro_f1
-from bert_sentiment_analysis.evaluation.significance import bootstrap_interval, compare_models
+from bert_sentiment_analysis.evaluation.significance import compare_models
 from bert_sentiment_analysis.models.baselines import Answers
 from shared.cleaning import clean
 from shared.datasets import Example
@@ -25,6 +25,7 @@ from shared.errors import UserError
 from shared.files import kept_json
 from shared.leaks import text_hash, text_id
 from shared.logging import get_logger
+from shared.significance import bootstrap_interval
 from shared.splits import Splits
 from shared.timing import Timer
 

@@ -25,7 +25,7 @@ def held_out(config: HeldOutConfig) -> Outcome:
     from bert_sentiment_analysis.evaluation import png_figures
     from bert_sentiment_analysis.evaluation.calibration import apply_temperature, calibration, risk_coverage
     from bert_sentiment_analysis.evaluation.metrics import classification_metrics
-    from bert_sentiment_analysis.evaluation.significance import bootstrap_interval
+    from shared.significance import bootstrap_interval
 
     classifier, tests, n_excluded = _shipped()
     settings = classifier.settings

@@ -69,12 +69,12 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
     from bert_sentiment_analysis.evaluation import visualization
     from bert_sentiment_analysis.evaluation.calibration import apply_temperature, calibration, risk_coverage
     from bert_sentiment_analysis.evaluation.metrics import classification_metrics
-    from bert_sentiment_analysis.evaluation.significance import mcnemar
     from bert_sentiment_analysis.inference.predictor import Predictor
     from bert_sentiment_analysis.models.batches import predict_logits
     from bert_sentiment_analysis.models.trainer import load_data
     from shared.cleaning import clean
     from shared.phrases import both, phrase
+    from shared.significance import mcnemar
     from shared.timing import Timer
 
     data = load_data(config)
@@ -183,7 +183,7 @@ def count_words(train: "Sequence[Example]", *asked: "Sequence[Example]") -> "lis
 
 
 def _rung(name: Text, right: "np.ndarray", seconds: float) -> dict[str, Any]:
-    from bert_sentiment_analysis.evaluation.significance import bootstrap_interval
+    from shared.significance import bootstrap_interval
 
     interval = bootstrap_interval(right)
     span = f"{_percent(interval.low)} – {_percent(interval.high)}"

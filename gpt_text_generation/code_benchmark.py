@@ -146,9 +146,9 @@ def _answers(config: CodeBenchmarkConfig, asked: list[Problem], model: Any) -> l
     files = [Path(config.run) / f"{_key(config, problem)}.json" for problem in asked]
     waiting = [(problem, file) for problem, file in zip(asked, files, strict=True) if not file.exists()]
     if waiting and model is None:
-        from gpt_text_generation.code_model import TransformersModel
+        from gpt_text_generation.code_model import load_code_model
 
-        model = TransformersModel(config.model)
+        model = load_code_model(config.model)
     with progress_bar("problems", len(asked), done=len(asked) - len(waiting)) as update:
         for start in range(0, len(waiting), PROBLEMS_AT_ONCE):
             together = waiting[start : start + PROBLEMS_AT_ONCE]

@@ -182,9 +182,9 @@ def generate_code(config: CodeConfig, model: Any = None) -> tuple[str, list[dict
         tests = config.tests or examples_in(problem.prompt, problem.entry_point)
     limits = Limits(seconds=config.seconds, cpu_seconds=max(1, round(config.seconds)))
     if model is None:
-        from gpt_text_generation.code_model import TransformersModel
+        from gpt_text_generation.code_model import load_code_model
 
-        model = TransformersModel(config.model)
+        model = load_code_model(config.model)
     with Timer() as timer:
         tries = write_candidates(
             model,

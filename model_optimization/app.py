@@ -1,10 +1,10 @@
-"""The demo page: which variant of a classifier to ship, what each says of one text, and what drifts."""
+"""The demo page: which variant of a classifier to ship, one text through all of them, a server under load, drift."""
 
 from functools import partial
 
 import streamlit as st
 
-from model_optimization import page_drift, page_ship, page_variants
+from model_optimization import page_drift, page_serve, page_ship, page_variants
 from shared.page import choose_language
 from shared.phrases import Language, phrase
 
@@ -14,11 +14,13 @@ def main() -> None:
     language = choose_language()
     say = partial(words, language)
     st.title(phrase("app.page.model_optimization", language))
-    ship, text, drift = st.tabs([say("tab.ship"), say("tab.text"), say("tab.drift")])
+    ship, text, serve, drift = st.tabs([say(f"tab.{name}") for name in ("ship", "text", "serve", "drift")])
     with ship:
         page_ship.show(language, say)
     with text:
         page_variants.show(language, say)
+    with serve:
+        page_serve.show(language, say)
     with drift:
         page_drift.show(language, say)
 

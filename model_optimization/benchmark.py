@@ -2,21 +2,27 @@
 
 python -m model_optimization.benchmark compress          every method on the same texts: accuracy, size, speed, memory
 python -m model_optimization.benchmark serve             the highest load that each server answers in time
+python -m model_optimization.benchmark faults            what becomes of requests when workers are killed, and the like
 python -m model_optimization.benchmark drift             false alarms, power and accuracy estimates of the drift monitor
 
 `compress` makes what it compresses from the classifier that bert_sentiment_analysis ships, by each method's own recipe;
 what is finished is kept in the run folder, so that an interrupted one goes on. `drift` keeps what was read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from model_optimization.config import PROJECT, SUBJECT
+from model_optimization.faults_benchmark import FaultsConfig, faults
+from model_optimization.measurement import BASELINE
 from model_optimization.serving_benchmark import ServeConfig, serve
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
 from shared.config import check
 from shared.errors import run_program
 
+BATCH = {"one_text": 1, "many_texts": 16, "smallest": 1}
 SHOWN = (
     "method",
     "batch",
@@ -41,6 +47,8 @@ class CompressConfig(BenchmarkConfig):
     """Texts: a packaged set, a file, or a hub set."""
     methods: str = "all"
     """Which ones, with commas between."""
+    train: bool = False
+    """Train the student anew instead of taking the one that ships."""
     turns: int = 5
     """Turns in which the speeds are taken."""
 
@@ -56,6 +64,7 @@ def compress(config: CompressConfig) -> Outcome:
         run=config.run,
         dataset=config.dataset,
         methods=config.methods,
+        train=config.train,
         turns=config.turns,
         threads=config.threads,
         seed=config.seed,
@@ -63,8 +72,31 @@ def compress(config: CompressConfig) -> Outcome:
     )
     found = optimize(settings)
     rows = found.pop("rows")
+    if config.save:
+        _draw(rows)
     printed = [{name: row[name] for name in SHOWN} for row in rows]
-    return Outcome({**found, "rows": rows}, rows, printed)
+    stack = {f"stack_{batch}": compared(rows, "student_int8", batch) for batch in (1, 16)}
+    best = {purpose: compared(rows, method, BATCH[purpose]) for purpose, method in found["recommended"].items()}
+    return Outcome({**found, **best, **stack, "rows": rows}, rows, printed)
+
+
+def compared(rows: Sequence[dict[str, Any]], method: str, batch: int) -> dict[str, Any]:
+    """How many times as fast and as small as the baseline a method is, and the accuracy lost; empty without it."""
+    chosen = {row["method"]: row for row in rows if row["batch"] == batch}
+    if method not in chosen:
+        return {}
+    row, baseline = chosen[method], chosen[BASELINE]
+    smaller = baseline["size_mb"] / row["size_mb"]
+    return {"method": method, "quicker": row["speed_up"], "smaller": smaller, "loss": row["loss"]}
+
+
+def _draw(rows: Sequence[dict[str, Any]]) -> None:
+    from model_optimization.png_figures import draw_pareto
+
+    results = Path(__file__).parent / "results"
+    draw_pareto(rows, "p50_ms", 1, results / "pareto_latency.png")
+    draw_pareto(rows, "texts_per_s", 16, results / "pareto_throughput.png")
+    draw_pareto(rows, "size_mb", 1, results / "pareto_size.png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,16 +130,24 @@ def drift(config: DriftPowerConfig) -> Outcome:
 
     result, rows = measure(config)
     if config.save:
-        from model_optimization.png_figures import draw_power
+        from model_optimization.png_figures import draw_estimates, draw_power
 
-        picture = Path(__file__).parent / "results" / "drift_power.png"
-        draw_power(result["power_by_share"], result["false_alarm_rate"], picture)
+        pictures = Path(__file__).parent / "results"
+        draw_power(result["power_by_share"], result["false_alarm_rate"], pictures / "drift_power.png")
+        draw_estimates(
+            result["accuracy"],
+            result["estimates"],
+            result["estimate"],
+            result["reference_accuracy"],
+            pictures / "drift_estimates.png",
+        )
     return Outcome(result, rows)
 
 
 BENCHMARKS = {
     "compress": Benchmark(CompressConfig, compress),
     "serve": Benchmark(ServeConfig, serve),
+    "faults": Benchmark(FaultsConfig, faults),
     "drift": Benchmark(DriftPowerConfig, drift),
 }
 

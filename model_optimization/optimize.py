@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_optimization.config import PROJECT, SUBJECT
+from model_optimization.config import PROJECT, STUDENT, SUBJECT
 from shared.config import check, parse_config
 from shared.errors import UserError, run_program
 from shared.files import write_json
@@ -32,6 +32,8 @@ class OptimizeConfig:
     """Texts: a packaged set, a file, or a hub set. Its training part trains, its test part is scored."""
     methods: str = "all"
     """Which ones, with commas between; all is every one."""
+    train: bool = False
+    """Train the student of the classifier that ships anew, instead of taking the one that ships beside it."""
     output: str = f"runs/{PROJECT}/optimize"
     """Folder for classifiers, variants and the table. What is finished there is not made again."""
     most_lost: float = 0.01
@@ -57,12 +59,15 @@ def optimize(config: OptimizeConfig) -> dict[str, Any]:
     from model_optimization.subject import load_subject
     from model_optimization.texts import load_texts
     from model_optimization.workshop import Workshop, choose_methods
+    from shared.leaks import load_ids
 
     if config.threads:
         torch.set_num_threads(config.threads)
     subject = load_subject(config.run)
-    texts = load_texts(config.dataset, subject.trained_on, len(subject.label_names))
-    workshop = Workshop(subject, texts, Path(config.output), config.seed)
+    shipped_student = config.run == SUBJECT and not config.train
+    trained_on = subject.trained_on | load_ids(Path(STUDENT)) if shipped_student else subject.trained_on
+    texts = load_texts(config.dataset, trained_on, len(subject.label_names))
+    workshop = Workshop(subject, texts, Path(config.output), config.seed, shipped_student)
     variants, failed = [], {}
     for name in choose_methods(config.methods):
         try:

@@ -1,9 +1,10 @@
-"""The Pareto picture of figures.py, and the power of the drift monitor, as PNG files with English labels.
+"""The pictures of the README as PNG files with English labels: what to ship, servers under load, drift.
 
 A browser would be needed to export a Plotly figure for the README, so matplotlib draws the same numbers. The background
 is white and opaque: on a dark page the picture is a white card, and its black labels stay readable.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +90,67 @@ def draw_power(curves: Mapping[str, Mapping[str, float]], false_alarm_rate: floa
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="center right")
+    _save(figure, file)
+
+
+def draw_estimates(
+    accuracy: Mapping[str, float],
+    estimates: Mapping[str, Mapping[str, float]],
+    chosen: str,
+    reference: float,
+    file: Path,
+) -> None:
+    """True accuracy on each kind of other texts, and beside it what each estimate makes of them without labels."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    places = range(len(accuracy))
+    axes.bar([x - 0.2 for x in places], accuracy.values(), 0.36, color="0.75", label=_words("drift.accuracy"))
+    values = [estimates[chosen][kind] for kind in accuracy]
+    axes.bar([x + 0.2 for x in places], values, 0.36, color=BLUE, label=_words("drift.estimated_accuracy"))
+    others = [name for name in estimates if name != chosen]
+    for name, marker, colour in zip(others, "osD^v", COLOURS[1:], strict=False):
+        at = [x + 0.2 for x in places]
+        axes.plot(at, [estimates[name][kind] for kind in accuracy], marker, color=colour, mec="white", label=name)
+    axes.axhline(reference, color="0.5", linewidth=1, linestyle=":", label=_words("drift.reference_accuracy"))
+    axes.set_xticks(places, [_words(f"drift.kind.{kind}") for kind in accuracy])
+    low = min([reference, *accuracy.values(), *(each for found in estimates.values() for each in found.values())])
+    axes.set(ylim=(max(0.0, low - 0.05), 1.0), ylabel=_words("drift.axis.accuracy"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    _save(figure, file)
+
+
+def draw_load(rows: Sequence[Row], limit_ms: float, file: Path) -> None:
+    """Latency by load, a curve a server, as `load_figures.curves` shows it."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    from model_optimization.monitoring.load_figures import by_server
+
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    styles = zip(COLOURS, ("^:", "s--", "D-.", "o-"), strict=False)
+    for (server, points), (colour, style) in zip(by_server(rows).items(), styles, strict=False):
+        x, y = [row["rate"] for row in points], [row["p99_ms"] for row in points]
+        axes.plot(x, y, style, color=colour, markersize=5, label=_words(f"load.server.{server}"))
+    axes.axhline(limit_ms, color="0.5", linewidth=1, linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel=_words("load.axis.rate"), ylabel=_words("load.axis.p99"))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+    low, high = axes.get_xlim()
+    marks = ticks(math.log10(low), math.log10(high))
+    axes.set_xticks(marks, [f"{tick:g}" for tick in marks])
+    marks = ticks(*(math.log10(end) for end in axes.get_ylim()))
+    axes.set_yticks(marks, [f"{tick:g}" for tick in marks])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=9)
     _save(figure, file)
 
 

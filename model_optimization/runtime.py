@@ -2,7 +2,7 @@
 
 variant.json     how it reads texts, and which engine runs it
 tokenizer.json   its vocabulary
-model.onnx       for ONNX Runtime, or shape.json and model.safetensors for torch
+model.onnx       for ONNX Runtime; or shape.json and model.safetensors for torch; or OpenVINO's two files
 
 Nothing here needs torch to run an ONNX file: a server that only answers is small and starts quickly. A text longer than
 the model is read in overlapping windows, and its answer is the mean of theirs, weighted by their tokens.
@@ -26,7 +26,7 @@ from shared.runs import read_json
 VARIANT, ONNX, TOKENIZER = "variant.json", "model.onnx", "tokenizer.json"
 # Sum and normalisation as one operator: on a processor it has no vector code, and takes four times as long as the two.
 SLOW_FUSION = "SkipLayerNormFusion"
-EngineName = Literal["onnx", "torch", "torch_bf16", "torch_int8"]
+EngineName = Literal["onnx", "torch", "torch_bf16", "torch_int8", "openvino"]
 Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Token ids and mask (W, T) to logits (W, C)."""
 
@@ -75,7 +75,7 @@ class Variant:
         except Exception as error:  # the library raises plain Exception
             raise UserError(f"{folder / TOKENIZER}: missing or damaged: make the variant anew") from error
         self.reader = Reader(tokenizer, self.settings.max_length, self.settings.overlap)
-        self.engine = _open_onnx(folder / ONNX, threads) if self.settings.engine == "onnx" else _open_torch(folder)
+        self.engine = _open(folder, self.settings.engine, threads)
 
     def logits(self, texts: Sequence[str], batch_size: int = 16) -> np.ndarray:
         """Logits (N, C) of cleaned texts, taken in the order given, `batch_size` windows at a time."""
@@ -132,6 +132,18 @@ def load_settings(folder: Path) -> VariantSettings:
     return build(VariantSettings, values)
 
 
+def _open(folder: Path, engine: EngineName, threads: int | None) -> Engine:
+    if engine == "onnx":
+        return _open_onnx(folder / ONNX, threads)
+    if engine == "openvino":
+        from model_optimization.openvino_peer import MODEL, open_openvino
+
+        return open_openvino(folder / MODEL, threads)
+    from model_optimization.torch_engine import open_torch
+
+    return open_torch(folder, engine)
+
+
 def _open_onnx(file: Path, threads: int | None) -> Engine:
     import onnxruntime
 
@@ -148,9 +160,3 @@ def _open_onnx(file: Path, threads: int | None) -> Engine:
         reason = str(error).strip().splitlines()[0].replace(str(file), "the file")
         raise UserError(f"{file}: ONNX Runtime cannot load it ({reason}): make the variant anew") from error
     return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
-
-
-def _open_torch(folder: Path) -> Engine:
-    from model_optimization.torch_engine import open_torch
-
-    return open_torch(folder, load_settings(folder).engine)

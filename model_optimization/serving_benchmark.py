@@ -11,20 +11,15 @@ monitoring/performance_metrics.py). Where there is one core only they share it, 
 
 import importlib.util
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model_optimization.config import PROJECT, SUBJECT
+from model_optimization.deployment.server_process import free_port, module_command, running, share_cores
 from shared.benchmark import BenchmarkConfig, Outcome
 from shared.config import check
 from shared.errors import UserError
@@ -73,7 +68,7 @@ def serve(config: ServeConfig) -> Outcome:
         variant = whole_variant(config.run, Path(folder) / "fp32_torch")
         port = free_port()
         commands = {
-            "naive": _module("naive_server", variant=variant, port=port, threads=threads),
+            "naive": module_command("naive_server", variant=variant, port=port, threads=threads),
             "unbatched": _ours(models, port, threads, 1, 0.0),
             "litserve": _litserve(models, port, threads),
             "batched": _ours(models, port, threads, config.token_budget, config.collect_ms),
@@ -91,6 +86,10 @@ def serve(config: ServeConfig) -> Outcome:
             f"times_{name}": result["batched_rps"] / result[f"{name}_rps"] for name in found if name != "batched"
         }
     result |= {"limit_ms": config.limit_ms, "threads": threads, "generator_core": generator_core}
+    if config.save:
+        from model_optimization.png_figures import draw_load
+
+        draw_load(rows, config.limit_ms, Path(__file__).parent / "results" / "serve_load.png")
     return Outcome(result, rows, [{name: row[name] for name in SHOWN} for row in rows])
 
 
@@ -106,14 +105,6 @@ def choose(names: str, commands: dict[str, list[str]]) -> list[str]:
     return chosen
 
 
-def share_cores() -> tuple[list[int], int | None]:
-    """Cores for the server, and one for the generator; the same for both where there is one only, or no pinning."""
-    if not hasattr(os, "sched_getaffinity"):
-        return [], None
-    cores = sorted(os.sched_getaffinity(0))
-    return cores[:-1] or cores, cores[-1]
-
-
 def whole_variant(run: str, folder: Path) -> Path:
     """The classifier as it was trained, for the naive server."""
     from model_optimization.deployment.onnx_conversion import settings_of
@@ -126,66 +117,14 @@ def whole_variant(run: str, folder: Path) -> Path:
     return folder
 
 
-def _module(name: str, **flags: object) -> list[str]:
-    command = [sys.executable, "-m", f"{PROJECT}.deployment.{name}"]
-    return command + [f"--{flag}={value}" for flag, value in flags.items()]
-
-
 def _ours(models: Path, port: int, threads: int, token_budget: int, collect_ms: float) -> list[str]:
     flags = {"token_budget": token_budget, "collect_ms": collect_ms}
-    return _module("fastapi_server", models=models, port=port, threads=threads, **flags)
+    return module_command("fastapi_server", models=models, port=port, threads=threads, **flags)
 
 
 def _litserve(models: Path, port: int, threads: int) -> list[str]:
     call = f"serve({str(models)!r}, {port}, {threads})"
     return [sys.executable, "-c", f"from {PROJECT}.deployment.litserve_peer import serve; {call}"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def running(command: Sequence[str], port: int, cores: Sequence[int]) -> Iterator[None]:
-    """Within the block the server runs and answers, on these cores. Raises UserError where it does not start."""
-    with tempfile.TemporaryFile() as said:
-        # A session of its own, so that the processes which a server starts end with it.
-        process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
-        if cores:
-            os.sched_setaffinity(process.pid, cores)
-        try:
-            give_up = time.monotonic() + 120
-            while not answers(port):
-                if process.poll() is not None or time.monotonic() > give_up:
-                    said.seek(0)
-                    last = (said.read().decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
-                    raise UserError(f"{' '.join(command[1:3])}: does not start ({last}): mend that, then measure again")
-                time.sleep(0.2)
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(process.pid, number)
-                    process.wait(10)
-                except (ProcessLookupError, subprocess.TimeoutExpired):
-                    continue
-            process.wait()
-
-
-def answers(port: int) -> bool:
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    try:
-        asked = json.dumps({"texts": ["a film to love"]})
-        connection.request("POST", "/v1/classify", asked, {"Content-Type": "application/json"})
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def load(config: ServeConfig, port: int, core: int | None) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import numpy as np
 from shared.reading_order import Rectangle
 
 LEAST_SCORE = 0.5  # lines read with less confidence are noise, pictures, handwriting
-LONGEST_SIDE = 2000  # pixels; larger pictures are made smaller by rapidocr
+LONGEST_SIDE = 2000  # pixels; larger pictures are made smaller
+SHORTEST_SIDE = 736  # smaller pictures are made larger, but never beyond the longest side: strips stay strips
 MOST_VOTERS = 24  # longest lines that are asked which way up the page is
 
 
@@ -67,21 +68,26 @@ def _engine(threads: int) -> Any:
     from rapidocr import RapidOCR
 
     threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)  # that ONNX Runtime itself does not heed
-    settings = {"Global.log_level": "critical", "Global.max_side_len": LONGEST_SIDE}
+    settings = {"Global.log_level": "critical", "Det.limit_type": "max", "Det.limit_side_len": LONGEST_SIDE}
     return RapidOCR(params=settings | {"EngineConfig.onnxruntime.intra_op_num_threads": threads or -1})
 
 
 def _find_lines(engine: Any, picture: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """The lines cut out, tall ones turned counter-clockwise, and their corners in the picture, (n, 4, 2)."""
+    import cv2
     from rapidocr.main import RapidOCRError
     from rapidocr.utils.process_img import map_boxes_to_original
 
-    smaller, record = engine.preprocess_img(picture)
+    height, width = picture.shape[:2]
+    scale = min(max(1.0, SHORTEST_SIDE / min(height, width)), LONGEST_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    record: dict[str, Any] = {}  # rapidocr notes here the margin that it puts around strips
     try:
-        crops, found = engine.detect_and_crop(smaller, record)
+        crops, found = engine.detect_and_crop(scaled, record)
     except RapidOCRError:  # nothing is found
         return [], np.zeros((0, 4, 2))
-    return crops, map_boxes_to_original(found.boxes, record, *picture.shape[:2])
+    return crops, map_boxes_to_original(found.boxes, record, size[1], size[0]) / scale
 
 
 def _turns(engine: Any, crops: list[np.ndarray], corners: np.ndarray) -> int:
@@ -94,4 +100,4 @@ def _turns(engine: Any, crops: list[np.ndarray], corners: np.ndarray) -> int:
     voters = sorted(np.flatnonzero(tall == sideways), key=lambda each: -sizes[each].max())[:MOST_VOTERS]
     _, votes = engine.cls_and_rotate([crops[number] for number in voters])
     flipped = sum(score if label == "180" else -score for label, score in votes.cls_res) > 0
-    return sideways + 2 * flipped
+    return int(sideways) + 2 * int(flipped)

@@ -13,7 +13,8 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, log_loss
 
-from bert_sentiment_analysis.evaluation.metrics import check_labels, check_probabilities, check_same_length
+from bert_sentiment_analysis.evaluation.metrics import check_labels, check_probabilities
+from shared.significance import check_same_length
 
 TEMPERATURES = (0.05, 20.0)  # the search ends here: validation data without one mistake would ask for zero
 

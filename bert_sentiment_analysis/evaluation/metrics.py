@@ -15,6 +15,8 @@ import numpy as np
 from scipy.stats import norm, pearsonr, spearmanr
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score, roc_curve
 
+from shared.significance import check_same_length
+
 
 @dataclass(frozen=True)
 class ClassScores:
@@ -169,15 +171,6 @@ def check_labels(labels: np.ndarray, n_classes: int | None = None) -> np.ndarray
             f"labels go from {labels.min()} to {labels.max()} but must be {wanted}: map the classes to column numbers"
         )
     return labels.astype(np.int64)
-
-
-def check_same_length(*columns: np.ndarray) -> None:
-    """Raise ValueError unless all have the same number of rows, at least one."""
-    lengths = [len(column) for column in columns]
-    if len(set(lengths)) > 1:
-        raise ValueError(f"lengths differ ({', '.join(map(str, lengths))}): pass the same texts in the same order")
-    if lengths[0] == 0:
-        raise ValueError("no values, and nothing can be measured on nothing: check the filter or split that left none")
 
 
 def _roc_curves(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> list[RocCurve]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-REPLACES = "bert_sentiment_analysis.evaluation.significance.mcnemar"
+REPLACES = "shared.significance.mcnemar"
 CHECKED_BY = "bert_sentiment_analysis/tests/test_significance.py"
 
 
@@ -16,7 +16,7 @@ def mcnemar(right: np.ndarray, other_right: np.ndarray) -> tuple[float, int, int
 
     Hints: make both boolean, `np.asarray(right, dtype=bool)`; `right & ~other_right` are those of the first alone.
     `scipy.stats.binomtest(heads, tosses).pvalue` is the two-sided p. Call `check_same_length(right, other_right)` of
-    `bert_sentiment_analysis.evaluation.metrics` first, which refuses different texts. Return plain numbers.
+    `shared.significance` first, which refuses different texts. Return plain numbers.
 
     Read: "Approximate Statistical Tests for Comparing Supervised Classification Learning Algorithms", section 3.1,
     https://doi.org/10.1162/089976698300017197

@@ -13,7 +13,7 @@ Letters in shapes: T tokens of a window, E width of the word embeddings, N point
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,7 +73,27 @@ def explain(classifier: TextClassifier, text: str, steps: int = STEPS) -> Explan
     """Credit each word of a text. Of one longer than MOST_WINDOWS windows only these are read: see `n_read`.
 
     The windows of a long text count by their tokens, as in the answer itself, and a word in two windows gets the sum.
+    With a partner (of ratings or two classes) both are explained, and their credits count as their answers do.
     """
+    found = _explain_alone(classifier, text, steps)
+    if classifier.partner is None:
+        return found
+    other, share = _explain_alone(classifier.partner, text, steps), classifier.settings.partner_weight
+    sums: dict[tuple[int, int], float] = defaultdict(float)
+    for explanation, weight in ((found, 1 - share), (other, share)):
+        for span in explanation.spans:
+            sums[span.start, span.end] += weight * span.value
+    return Explanation(
+        found.text,
+        _without_overlap(sums),
+        (1 - share) * found.start + share * other.start,
+        (1 - share) * found.answer + share * other.answer,
+        found.speaks_for,
+        min(found.n_read, other.n_read),
+    )
+
+
+def _explain_alone(classifier: TextClassifier, text: str, steps: int) -> Explanation:
     classifier.eval()
     text = clean(text)
     windows, n_windows = _windows(classifier, text)
@@ -150,6 +170,11 @@ def _join_words(text: str, by_token: Iterable[tuple[tuple[int, int], float]]) ->
         while start < len(text) - 1 and text[start].isspace():
             start += 1
         sums[words.get(start, (start, max(end, start + 1)))] += value
+    return _without_overlap(sums)
+
+
+def _without_overlap(sums: Mapping[tuple[int, int], float]) -> list[Span]:
+    """Credits by place as spans in order; places that share a character become one."""
     spans: list[Span] = []
     for (start, end), value in sorted(sums.items()):
         if spans and start < spans[-1].end:

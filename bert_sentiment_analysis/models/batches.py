@@ -106,6 +106,7 @@ def predict_logits(
     Without a `precision` it is what is fast on the classifier's device.
     The windows of all texts are sorted by length and taken in batches of about `token_budget` tokens, so that hardly
     any padding is computed and a long text cannot fill the memory; without one, what is fast on the device.
+    A classifier with a partner answers the weighted mean of both.
     """
     if precision is None:
         precision = choose_precision("auto", classifier.device.type, classifier.encoder.config.hidden_size).value
@@ -127,7 +128,13 @@ def predict_logits(
             np.add.at(n_tokens, places, lengths)
             done += len(batch)
             on_progress(done)
-    return sums / n_tokens[:, None]
+    logits = sums / n_tokens[:, None]
+    if classifier.partner is None:
+        return logits
+    share = classifier.settings.partner_weight
+    return (1 - share) * logits + share * predict_logits(
+        classifier.partner, texts, precision=precision, token_budget=token_budget
+    )
 
 
 def batches_by_budget(

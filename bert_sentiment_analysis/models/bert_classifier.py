@@ -45,7 +45,11 @@ SETTINGS, MODEL, ENCODER = "classifier.json", "model.safetensors", "encoder"
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """What `classifier.json` holds. With `base` only an adapter or an output layer is stored, to be put upon that."""
+    """What `classifier.json` holds. With `base` only an adapter or an output layer is stored, to be put upon that.
+
+    A `partner` is the name of a run in a folder beside this one, which answers too: its answer counts by
+    `partner_weight`, this one's by the rest.
+    """
 
     label_names: tuple[str, ...] = ("negative", "positive")
     head: Head = "classification"
@@ -58,6 +62,8 @@ class ClassifierSettings:
     base_sha256: str | None = None
     temperature: float = 1.0
     abstain_below: float | None = None
+    partner: str | None = None
+    partner_weight: float = 0.5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label_names", tuple(self.label_names))  # JSON has lists only
@@ -76,6 +82,7 @@ class TextClassifier(nn.Module):
     def __init__(self, encoder: nn.Module, tokenizer, settings: ClassifierSettings) -> None:
         super().__init__()
         self.encoder, self.tokenizer, self.settings = encoder, tokenizer, settings
+        self.partner: TextClassifier | None = None
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(encoder.config.hidden_size, settings.n_outputs)
         nn.init.normal_(self.output.weight, std=0.02)  # as BERT's own layers start
@@ -241,7 +248,22 @@ class TextClassifier(nn.Module):
         classifier = cls._load(run_path(run))
         merge_lora(classifier.encoder)
         classifier.settings = replace(classifier.settings, base=None, base_sha256=None, lora_rank=0)  # now it is whole
+        if classifier.settings.partner:
+            classifier.partner = cls._partner(run_path(run), classifier.settings)
         return classifier.eval()
+
+    @classmethod
+    def _partner(cls, folder: Path, settings: ClassifierSettings) -> "TextClassifier":
+        beside = folder.parent / str(settings.partner)
+        other = load_settings(beside)
+        if (other.head, other.label_names, other.partner) != (settings.head, settings.label_names, None):
+            raise UserError(
+                f"{folder}: its partner {settings.partner} answers another question, or has a partner itself: "
+                "restore the runs' own files"
+            )
+        partner = cls.load(beside)
+        partner.settings = replace(partner.settings, temperature=settings.temperature)
+        return partner
 
     @classmethod
     def _load(cls, folder: Path) -> "TextClassifier":

@@ -1,5 +1,7 @@
 """Word attributions: complete, on the right words, harmless to the model, and bounded."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -93,6 +95,22 @@ def test_a_rating_and_three_classes_are_explained_too(tiny_encoder):
     assert found.speaks_for == three.settings.label_names[best]
     assert found.answer == pytest.approx(float(logits[best] - rest) / 2.0, abs=1e-4)
     assert found.error < 0.02
+
+
+def test_with_a_partner_the_credits_of_both_count_as_their_answers_do(tiny_encoder):
+    ours = make_classifier(tiny_encoder("llama"), head="rating")
+    theirs = make_classifier(tiny_encoder("bert"), head="rating")
+    text = "a great film 🎬, not dull"
+    alone, other = explain(ours, text), explain(theirs, text)
+    ours.partner = theirs
+    ours.settings = replace(ours.settings, partner="x", partner_weight=0.25)
+    found = explain(ours, text)
+    assert found.answer == pytest.approx(0.75 * alone.answer + 0.25 * other.answer)
+    assert found.error < 0.75 * alone.error + 0.25 * other.error + 1e-6
+    values = {text[span.start : span.end]: span.value for span in found.spans}
+    one, two = ({text[s.start : s.end]: s.value for s in each.spans} for each in (alone, other))
+    assert values["great"] == pytest.approx(0.75 * one["great"] + 0.25 * two["great"])
+    assert all(a.end <= b.start for a, b in zip(found.spans, found.spans[1:], strict=False))
 
 
 def test_it_is_repeatable_and_leaves_the_model_as_it_was(tiny_encoder):

@@ -107,6 +107,27 @@ def test_ratings_are_numbers_and_their_sign_is_the_label(tiny_encoder, tmp_path)
     assert all(answer.probability is None and answer.probabilities is None for answer in found)
 
 
+def test_with_a_partner_the_weighted_mean_of_both_counts(tiny_encoder, tmp_path):
+    alone = make_run(tiny_encoder("llama"), tmp_path / "alone", head="rating")
+    partner = make_run(tiny_encoder("bert"), tmp_path / "partner", head="rating")
+    both = make_run(tiny_encoder("llama"), tmp_path / "both", head="rating", partner="partner", partner_weight=0.25)
+    ours, theirs, found = ([p.rating for p in Predictor.load(run).predict(TEXTS)] for run in (alone, partner, both))
+    np.testing.assert_allclose(found, 0.75 * np.array(ours) + 0.25 * np.array(theirs), atol=1e-5)
+    assert not np.allclose(found, ours, atol=0.01)
+
+
+def test_a_partner_that_is_missing_or_answers_another_question_is_refused(tiny_encoder, tmp_path):
+    run = make_run(tiny_encoder("bert"), tmp_path / "run", head="rating", partner="partner")
+    with pytest.raises(UserError, match="partner: no trained classifier here"):
+        Predictor.load(run)
+    make_run(tiny_encoder("bert"), tmp_path / "partner")
+    with pytest.raises(UserError, match="answers another question"):
+        Predictor.load(run)
+    make_run(tiny_encoder("bert"), tmp_path / "partner", head="rating", partner="run")
+    with pytest.raises(UserError, match="or has a partner itself"):
+        Predictor.load(run)
+
+
 def test_a_stream_is_answered_while_it_is_read(run, monkeypatch):
     monkeypatch.setattr(predictor_module, "CHUNK_TEXTS", 4)
     read = 0

@@ -14,11 +14,12 @@ from bert_sentiment_analysis.models import trainer
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 from bert_sentiment_analysis.shipped_weights import (
     HELD_OUT,
+    PARTNERS,
     RANK,
     STAGES,
     TESTS,
     encoder_of,
-    publish,
+    ship,
     train_stage,
     unseen_tests,
 )
@@ -59,21 +60,24 @@ def recipe(monkeypatch, tiny_encoder):
         monkeypatch.setitem(shipped_weights.FULL_NAME, folder, encoder)
 
 
-def _sets(stage: str) -> list[str]:
-    return STAGES[stage]["dataset"].split(",")
+def stages_of(name: str) -> list[str]:
+    """The stage, those before it, and those of its partner."""
+    if name not in STAGES:
+        return []
+    partner = PARTNERS[name][0] if name in PARTNERS else ""
+    return [name, *stages_of(STAGES[name]["model"]), *stages_of(partner)]
 
 
 @pytest.mark.parametrize("name", TESTS)
 def test_a_recipe_leaves_an_adapter_with_card_ids_and_answers(name, recipe, tmp_path):
-    run = train_stage(name, tmp_path / "runs")
-    target = tmp_path / name
-    summary = publish(run, target)
+    target = tmp_path / "weights" / name
+    summary = ship(name, tmp_path / "runs", target.parent)
     assert {weight.dtype.itemsize for weight in load_file(target / "model.safetensors").values()} == {2}
     assert summary["n_test"].keys() == set(TESTS[name]) and summary["n_excluded"] == 0
     assert summary["model"] == Path(STAGES[name]["model"]).name
     assert str(tmp_path / "runs") not in (target / "config.json").read_text()
     assert f"--name {name}" in (target / "README.md").read_text()
-    trained_on = {name for stage in (name, STAGES[name]["model"]) if stage in STAGES for name in _sets(stage)}
+    trained_on = {each for stage in stages_of(name) for each in STAGES[stage]["dataset"].split(",")}
     assert load_ids(target) == set(text_ids(row.text for name in trained_on for row in part(name, "train")))
     answers = json.loads((target / HELD_OUT).read_text())
     given = answers["predicted"] if "predicted" in answers else answers["probabilities"]

@@ -5,13 +5,8 @@ import pytest
 from scipy.stats import bootstrap
 
 from bert_sentiment_analysis.evaluation.metrics import macro_f1
-from bert_sentiment_analysis.evaluation.significance import (
-    CELLS_AT_ONCE,
-    bootstrap_interval,
-    compare_models,
-    holm,
-    mcnemar,
-)
+from bert_sentiment_analysis.evaluation.significance import compare_models
+from shared.significance import CELLS_AT_ONCE, bootstrap_interval, holm, mcnemar
 
 
 def test_the_interval_of_a_mean_equals_scipys():
@@ -50,7 +45,7 @@ def test_a_mean_by_statistic_and_by_matrix_is_the_same():
 def test_many_texts_are_drawn_in_chunks_with_every_resample_made(monkeypatch):
     values = np.arange(10.0)
     whole = bootstrap_interval(values, resamples=25)
-    monkeypatch.setattr("bert_sentiment_analysis.evaluation.significance.CELLS_AT_ONCE", 70)  # 7 + 7 + 7 + 4
+    monkeypatch.setattr("shared.significance.CELLS_AT_ONCE", 70)  # 7 + 7 + 7 + 4
     assert bootstrap_interval(values, resamples=25) == whole
     assert CELLS_AT_ONCE > 70
 

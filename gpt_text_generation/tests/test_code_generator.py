@@ -73,7 +73,7 @@ def test_a_problem_is_ranked_by_its_examples_and_judged_by_its_tests(scripted):
 @pytest.mark.usefixtures("every_guard")
 def test_the_program_prints_code_tests_and_one_json_line(scripted, monkeypatch, capsys, tmp_path):
     model = scripted({"": ["\n    return  2*x"]})
-    monkeypatch.setattr("gpt_text_generation.code_model.TransformersModel", lambda name: model)
+    monkeypatch.setattr("gpt_text_generation.code_model.load_code_model", lambda name: model)
     output = tmp_path / "double.py"
     asked = ["--description", "Double it.", "--signature", "def double(x)", "--tests", "assert double(1) == 2"]
     main([*asked, "--candidates", "1", "--output", str(output)])

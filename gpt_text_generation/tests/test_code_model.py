@@ -2,30 +2,14 @@
 
 import pytest
 
-from gpt_text_generation.code_model import TransformersModel
+from gpt_text_generation.code_model import CodeModel, load_code_model
 from shared.errors import UserError
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz .,\n"
+from shared.language_model import load_language_model
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> TransformersModel:
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("tiny")
-    tokenizer = Tokenizer(models.WordLevel({letter: number for number, letter in enumerate([*LETTERS, "<end>"])}, "."))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
-    fast.chat_template = "{% for each in messages %}<{{ each.role }}>{{ each.content }}{% endfor %}<answer>"
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = LlamaConfig(vocab_size=len(LETTERS) + 1, max_position_embeddings=128, eos_token_id=len(LETTERS), **sizes)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return TransformersModel(str(folder))
+def tiny(tiny_language_model) -> CodeModel:
+    return CodeModel(load_language_model(str(tiny_language_model("llama")), "transformers"))
 
 
 def write(model, prompts, **how):
@@ -39,42 +23,44 @@ def test_greedy_answers_are_the_same_alone_and_together(tiny):
     assert [len(texts) for texts in together] == [1, 1, 1]
 
 
-def test_drawn_answers_follow_from_the_seed(tiny):
+def test_drawn_answers_follow_from_the_seed_whatever_stands_beside_them(tiny):
     first = write(tiny, ["the", "cat"], temperature=1.0, n=3)
     assert [len(texts) for texts in first] == [3, 3]
     assert first == write(tiny, ["the", "cat"], temperature=1.0, n=3)
+    assert first[1] == write(tiny, ["cat"], temperature=1.0, n=3)[0]
+    assert first[1][:2] == write(tiny, ["cat", "a dog"], temperature=1.0, n=2)[0]
     assert first != write(tiny, ["the", "cat"], temperature=1.0, n=3, seed=1)
     assert len(set(first[0])) > 1
 
 
-def test_an_answer_ends_with_a_stop(tiny):
+def test_a_low_temperature_is_nearly_greedy(tiny):
+    assert write(tiny, ["the cat"], temperature=1e-4, n=2)[0] == write(tiny, ["the cat"])[0] * 2
+
+
+def test_an_answer_ends_before_a_stop(tiny):
     (free,) = write(tiny, ["the cat"], max_new_tokens=30)[0]
     stop = free[3:5]
     (stopped,) = write(tiny, ["the cat"], max_new_tokens=30, stop=(stop,))[0]
-    assert stopped == free[: free.index(stop) + len(stop)]
+    assert stopped == free[: free.index(stop)]
 
 
-def test_probabilities_are_those_of_the_tokens_one_by_one(tiny):
-    import torch
-
-    ids = tiny._read(["the cat sat"])["input_ids"]
-    logits = tiny._model(ids).logits.double().log_softmax(-1)
-    by_hand = sum(logits[0, place - 1, ids[0, place]].item() for place in range(7, 11)) / 4
-    assert tiny.mean_log_probabilities("the cat", [" sat", ""]) == [pytest.approx(by_hand, abs=1e-4), float("-inf")]
-    with torch.inference_mode():
-        greedy, other = write(tiny, ["the cat"], max_new_tokens=3)[0][0], "zzz"
-    likely = tiny.mean_log_probabilities("the cat", [greedy, other])
-    assert likely[0] > likely[1]
+def test_the_mean_is_over_the_tokens_of_the_continuation(tiny):
+    likely = tiny.mean_log_probabilities("the cat", [" sat", "", " sat on the"])
+    model = tiny._model
+    expected = model.log_probabilities(model.encode("the cat"), model.encode(" sat on the"))
+    assert likely[1:] == [float("-inf"), pytest.approx(expected.mean(), abs=1e-4)]
+    n = len(model.encode(" sat"))
+    assert likely[0] == pytest.approx(expected[:n].mean(), abs=1e-4)
 
 
 def test_a_message_goes_through_the_chat_template(tiny):
     assert tiny.chat("hello") == "<user>hello<answer>"
 
 
-def test_a_model_without_a_chat_template_is_one_clear_line(tiny, monkeypatch):
-    monkeypatch.setattr(tiny._tokenizer, "chat_template", None)
-    with pytest.raises(UserError, match="has no chat template, it only continues texts: use --style completion"):
-        tiny.chat("hello")
+def test_a_model_without_a_chat_template_is_one_clear_line(tiny_language_model):
+    model = load_code_model(str(tiny_language_model("gpt2")))
+    with pytest.raises(UserError, match="has no chat template, it only continues texts: .*--style completion"):
+        model.chat("hello")
 
 
 @pytest.mark.slow

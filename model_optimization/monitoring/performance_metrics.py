@@ -15,10 +15,11 @@ import gc
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
 
 import numpy as np
@@ -28,6 +29,9 @@ from shared.config import check, parse_config
 from shared.errors import UserError, run_program
 from shared.logging import format_cell, get_logger, print_result, print_table, progress_bar, setup_logging
 from shared.timing import percentile
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = get_logger(__name__)
 
@@ -82,33 +86,42 @@ def arrivals(rate: float, seconds: float, seed: int) -> np.ndarray:
     return times[times < seconds]
 
 
-async def offer(url: str, bodies: Sequence[bytes], rate: float, seconds: float, seed: int = 0) -> list[Sample]:
-    """Send the bodies in turn at the times of a Poisson process, and wait for all answers."""
+@asynccontextmanager
+async def open_session() -> AsyncIterator["aiohttp.ClientSession"]:
+    """Any number of connections, which are kept less long than servers keep them, so that none is hung up."""
     import aiohttp
 
-    headers = {"Content-Type": "application/json"}
-    samples: list[Sample] = []
-
-    async def ask(session: aiohttp.ClientSession, body: bytes, intended: float) -> None:
-        late = perf_counter() - intended
-        try:
-            async with session.post(f"{url}/v1/classify", data=body) as response:
-                await response.read()
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            status = NO_ANSWER
-        samples.append(Sample(status, perf_counter() - intended, late))
-
-    timeout = aiohttp.ClientTimeout(total=GIVE_UP_S)
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)  # below the servers' 5 s, which then never hang up
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)  # servers keep them for 5 s
+    timeout, headers = aiohttp.ClientTimeout(total=GIVE_UP_S), {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
+        yield session
+
+
+async def ask(session: "aiohttp.ClientSession", url: str, body: bytes, intended: float) -> Sample:
+    """Send one request now that was meant for the time `intended`, and wait for its answer."""
+    import aiohttp
+
+    late = perf_counter() - intended
+    try:
+        async with session.post(f"{url}/v1/classify", data=body) as response:
+            await response.read()
+            status = response.status
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        status = NO_ANSWER
+    return Sample(status, perf_counter() - intended, late)
+
+
+async def offer(url: str, bodies: Sequence[bytes], rate: float, seconds: float, seed: int = 0) -> list[Sample]:
+    """Send the bodies in turn at the times of a Poisson process, and wait for all answers."""
+    async with open_session() as session:
         begin = perf_counter()
         async with asyncio.TaskGroup() as tasks:
+            asked = []
             for place, time in enumerate(arrivals(rate, seconds, seed)):
                 if (early := begin + time - perf_counter()) > 0:
                     await asyncio.sleep(early)
-                tasks.create_task(ask(session, bodies[place % len(bodies)], begin + time))
-    return samples
+                asked.append(tasks.create_task(ask(session, url, bodies[place % len(bodies)], begin + time)))
+    return [task.result() for task in asked]
 
 
 def summarise(samples: Sequence[Sample], seconds: float) -> dict[str, Any]:
@@ -130,26 +143,27 @@ def summarise(samples: Sequence[Sample], seconds: float) -> dict[str, Any]:
 def measure(config: LoadConfig, bodies: Sequence[bytes], rate: float) -> dict[str, Any]:
     """A row for this rate: what `summarise` gives, and of a server of ours what its own numbers tell."""
     asyncio.run(offer(config.url, bodies, rate, 1.0, config.seed + 1))
-    before = _numbers(config.url)
+    before = server_numbers(config.url)
     gc.collect()
     gc.disable()  # a pause of the generator would count as one of the server
     try:
         samples = asyncio.run(offer(config.url, bodies, rate, config.seconds, config.seed))
     finally:
         gc.enable()
-    return {"rate": rate, **summarise(samples, config.seconds), **_spent(before, _numbers(config.url))}
+    return {"rate": rate, **summarise(samples, config.seconds), **spent(before, server_numbers(config.url))}
 
 
-def _numbers(url: str) -> dict[str, Any] | None:
+def server_numbers(url: str) -> dict[str, Any] | None:
+    """What a server of ours tells of itself; None for any other."""
     from model_optimization.deployment.server_metrics import live_numbers
 
     try:
         return live_numbers(url)
     except OSError:
-        return None  # a peer, which has none
+        return None
 
 
-def _spent(before: dict[str, Any] | None, after: dict[str, Any] | None) -> dict[str, Any]:
+def spent(before: dict[str, Any] | None, after: dict[str, Any] | None) -> dict[str, Any]:
     """Mean milliseconds of each stage between two readings, windows a batch, and the memory now."""
     if before is None or after is None:
         return {}

@@ -30,6 +30,13 @@ def test_estimates_by_hand(name, expected):
     assert ESTIMATES[name](REFERENCE, WINDOW) == pytest.approx(expected)
 
 
+def test_where_the_window_is_less_sure_than_the_reference_less_is_estimated():
+    # The window's mean confidence is .65, a tenth below the reference's, whose accuracy is .75.
+    doubtful = make([0.6, 0.7], [True, False])
+    assert ESTIMATES["difference_of_confidences"](REFERENCE, doubtful) == pytest.approx(0.65)
+    assert ESTIMATES["average_confidence"](REFERENCE, doubtful) == pytest.approx(0.65)
+
+
 @pytest.mark.parametrize("name", [name for name in ESTIMATES if name != "average_confidence"])
 def test_of_the_reference_itself_they_say_its_accuracy(name):
     draw = np.random.default_rng(1)
@@ -71,3 +78,9 @@ def test_the_one_with_the_least_mean_error_is_chosen():
     assert chosen == "average_confidence" and errors[chosen] == pytest.approx(0)
     assert errors["thresholded_confidence"] == pytest.approx(0.25)
     assert errors.keys() == ESTIMATES.keys()
+
+
+def test_an_estimate_too_high_here_and_too_low_there_has_errors_that_do_not_cancel():
+    high, low = make([0.9] * 4, [True] * 2 + [False] * 2), make([0.6] * 4, [True] * 4)
+    _, errors = choose(REFERENCE, {"high": high, "low": low})
+    assert errors["average_confidence"] == pytest.approx((0.4 + 0.4) / 2)

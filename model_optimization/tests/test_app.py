@@ -1,5 +1,6 @@
 """The demo page, played without a browser, on hand-made rows and tiny variants of random weights."""
 
+import json
 import os
 import shutil
 from functools import partial
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from model_optimization import page_drift, page_ship, page_variants, workshop
+from model_optimization import page_drift, page_serve, page_ship, page_variants, workshop
 from model_optimization.runtime import ONNX, TOKENIZER, VARIANT, Variant, VariantSettings, write_settings
 from model_optimization.subject import MODEL, save_subject
 from model_optimization.workshop import METHODS
@@ -63,8 +64,9 @@ def make_variants(subject, onnx_variant, tmp_path):
 
 @pytest.fixture
 def open_page(run_page, tmp_path, monkeypatch):
-    """Opens the page without its part on drift, where nothing is measured or made, and no classifier ships."""
-    monkeypatch.setattr(page_drift, "show", lambda *_: None)
+    """Opens the page's first two parts, where nothing is measured or made, and no classifier ships."""
+    for other in (page_serve, page_drift):
+        monkeypatch.setattr(other, "show", lambda *_: None)
     monkeypatch.setattr(page_ship, "RESULTS", tmp_path / "results/compress.json")
     monkeypatch.setattr(page_variants, "SUBJECT", str(tmp_path / "weights/english-sentiment"))
     monkeypatch.chdir(tmp_path)
@@ -223,6 +225,16 @@ def test_a_broken_variant_is_one_line_and_the_others_answer(open_page, make_vari
     assert page.dataframe[0].value["Method"].tolist() == ["fp32_torch"]
 
 
+def test_the_probability_is_the_calibrated_one(open_page, make_variants):
+    folder = make_variants("mine")
+    for file in folder.glob(f"*/{VARIANT}"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "temperature": 3.0}))
+    page = open_page()
+    logits = Variant(folder / "fp32_onnx").logits([page_variants.REVIEW])[0] / 3
+    shares = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(page.dataframe[0].value[say("probability")], shares.max(), atol=1e-4)
+
+
 def test_a_variant_made_anew_is_opened_anew(open_page, make_variants, make_subject):
     folder = make_variants("mine")
     page = open_page()
@@ -282,10 +294,11 @@ def test_every_phrase_is_used():
     ]
     made = ("method.", "measure.", "kind.", "by.", "words.lost", "words.gained", "yes", "no")
     made += ("drift.test.", "drift.axis.", "drift.kind.", "drift.estimated", "drift.true", "drift.on_reference")
+    made += ("tab.", "load.measure.", "load.axis.", "load.server.", "serve.way.")
+    parts = ("drift.column.", "drift.", "serve.", "")
     unused = [
         key
         for key in keys
-        if not any(f'"{name}"' in code for name in (key, key.removeprefix("drift."), key.removeprefix("drift.column.")))
-        and f"optimization.{key}" not in code
+        if not any(f'"{key.removeprefix(part)}"' in code for part in parts) and f"optimization.{key}" not in code
     ]
     assert [key for key in unused if not key.startswith(made)] == []

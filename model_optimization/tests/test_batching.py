@@ -125,7 +125,7 @@ def test_what_comes_within_the_deadline_is_taken_along_and_a_full_batch_does_not
 
     waited, full = run(scenario)
     assert engine.firsts == [[1, 2], [3, 4, 5, 6]]
-    assert 0.29 < waited < 2 and full < 0.29
+    assert 0.29 < waited < 1.2 and full < 0.29
 
 
 def test_a_full_bucket_does_not_wait_behind_an_older_one_that_is_not(make_engine):
@@ -232,6 +232,16 @@ def test_the_time_to_come_again_follows_the_speed(make_engine):
         return answer
 
     assert 8 <= run(scenario) <= 100, "1000 tokens at 100 a second or less"
+
+
+def test_the_speed_is_a_running_mean_that_one_slow_batch_hardly_moves(make_engine):
+    async def scenario():
+        batcher = Batcher(collect_ms=0)
+        batcher.tokens_per_s = 1000.0
+        await batcher.submit(make_engine(seconds=0.1), [window(1, 10)])
+        return batcher.tokens_per_s
+
+    assert 900 < run(scenario) <= 910, "a tenth of the new one, 100 or less"
 
 
 def test_a_client_that_left_before_its_turn_is_dropped_and_makes_room(make_engine):
@@ -362,7 +372,7 @@ def test_the_times_of_the_stages_add_up(make_engine):
     whole = run(scenario)
     assert [len(batch.items) for batch in batches] == [1, 2, 1]
     assert [batch.tokens for batch in batches] == [3, 6, 3] == [batch.padded for batch in batches]
-    assert all(batch.computed >= 0.05 and batch.batched >= 0 for batch in batches)
+    assert all(batch.computed >= 0.05 and batch.batched > 0 for batch in batches)
     last = batches[-1]
     assert 0.1 <= last.queued[0], "it waited for both others"
     assert 0.15 <= last.queued[0] + last.batched + last.computed <= whole

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from model_optimization.figures import LETTER, pareto, sensitivity
+from model_optimization.monitoring.load_figures import PICTURES, by_server, curves, timeline
 from model_optimization.picture_data import AXES, frontier, name_places, ranges, ticks
-from model_optimization.png_figures import draw_pareto, draw_power
-from shared.phrases import LANGUAGES
+from model_optimization.png_figures import draw_estimates, draw_load, draw_pareto, draw_power
+from shared.phrases import LANGUAGES, phrase
 
 CROWD = (
     "fp32_torch bf16_torch int8_torch_legacy fp32_onnx int8_dynamic int8_static int8_aware magnitude structured "
-    "structured_int8 trimmed trimmed_int8 factorised student student_alone student_int8 stacked_int8"
+    "structured_int8 trimmed trimmed_int8 factorised student student_alone student_int8"
 ).split()
 
 
@@ -167,3 +168,61 @@ def test_the_power_is_drawn_from_the_false_alarms_on(tmp_path, monkeypatch):
     assert drawn == [([0.0, 0.05, 1.0], [0.03, 0.1, 1.0]), ([0.0, 0.05, 1.0], [0.03, 0.0, 0.9])]
     picture = imread(tmp_path / "power.png")
     assert picture[0, 0].tolist() == [1, 1, 1, 1] and picture.min() < 0.5
+
+
+LOADS = [
+    {"server": server, "rate": rate, "p99_ms": p99}
+    for server, rate, p99 in (
+        ("batched", 64, 8.0),
+        ("batched", 32, 5.0),
+        ("batched", 64, 120.0),
+        ("naive", 32, 20.0),
+        ("naive", 64, None),
+    )
+]
+
+
+def test_a_curve_has_the_better_of_two_tries_by_rising_load():
+    found = by_server(LOADS)
+    assert list(found) == ["naive", "batched"]
+    assert [(row["rate"], row["p99_ms"]) for row in found["batched"]] == [(32, 5.0), (64, 8.0)]
+    assert [row["rate"] for row in found["naive"]] == [32], "nothing was answered at the other"
+
+
+def test_curves_of_servers_are_drawn_for_page_and_readme(tmp_path):
+    from matplotlib.image import imread
+
+    lines = curves(LOADS, 100.0, "zh").data
+    assert [line.name for line in lines] == [
+        phrase(f"optimization.load.server.{s}", "zh") for s in ("naive", "batched")
+    ]
+    assert (list(lines[1].x), list(lines[1].y)) == ([32, 64], [5.0, 8.0])
+    draw_load(LOADS, 100.0, tmp_path / "load.png")
+    picture = imread(tmp_path / "load.png")
+    assert picture[0, 0].tolist() == [1, 1, 1, 1] and picture.min() < 0.5
+
+
+def test_the_timeline_leaves_out_what_a_server_does_not_tell():
+    rows = [{"second": second, "rate": 5, "answered_rps": 5.0, "errors_rps": 0.0} for second in (1, 2)]
+    for picture, measures in PICTURES.items():
+        drawn = timeline(rows, picture, 100.0, "en").data
+        assert len(drawn) == len(measures)
+        assert all((None in line.y) == (picture != "throughput") for line in drawn)
+
+
+def test_estimates_stand_beside_the_truth(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+    from matplotlib.image import imread
+
+    drawn, real = [], Axes.bar
+
+    def keep(self, x, height, *rest, **named):
+        drawn.append(list(height))
+        return real(self, x, height, *rest, **named)
+
+    monkeypatch.setattr(Axes, "bar", keep)
+    estimates = {"average_confidence": {"tweets": 0.8, "nyt": 0.7}, "other": {"tweets": 0.9, "nyt": 0.6}}
+    truth = {"tweets": 0.85, "nyt": 0.75}
+    draw_estimates(truth, estimates, "average_confidence", 0.86, tmp_path / "estimates.png")
+    assert drawn == [[0.85, 0.75], [0.8, 0.7]]
+    assert imread(tmp_path / "estimates.png")[0, 0].tolist() == [1, 1, 1, 1]

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,16 @@ import torch
 from torch import nn
 
 from model_optimization.deployment import onnx_conversion
-from model_optimization.deployment.onnx_conversion import BATCHES, OPSET, export, operators, parity, quiet
-from model_optimization.runtime import ONNX, TOKENIZER, VARIANT, Variant
+from model_optimization.deployment.onnx_conversion import (
+    BATCHES,
+    OPSET,
+    export,
+    operators,
+    parity,
+    quiet,
+    settings_of,
+)
+from model_optimization.runtime import ONNX, TOKENIZER, VARIANT, Variant, VariantSettings
 from shared.errors import UserError
 
 
@@ -35,6 +44,11 @@ def test_attention_stays_in_its_parts_where_that_is_asked_for(subject, unfused_v
     assert all(row["equal"] for row in parity(subject.model, unfused_variant, subject.model.shape.n_pieces))
     found = operators(unfused_variant.folder / ONNX)
     assert found["Attention"] == 0 and found["Softmax"] == 2 and found["BiasGelu"] == 2
+
+
+def test_a_variant_reads_and_answers_with_the_settings_of_its_classifier(subject):
+    own = replace(subject, max_length=20, overlap=4, temperature=2.5)
+    assert settings_of(own, "onnx") == VariantSettings("onnx", ("negative", "positive"), 20, 4, 2.5)
 
 
 def test_another_model_is_seen_to_differ(subject, onnx_variant):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_optimization import page_drift, page_ship, page_variants
+from model_optimization import page_drift, page_serve, page_ship, page_variants
 from model_optimization.monitoring.make_shipped import SHIFTS
 from model_optimization.monitoring.readings import TENSORS
 from shared.files import write_json
@@ -23,7 +23,7 @@ MEASURED = {"false_alarm_rate": 0.031, "n_windows": 2000, "window": 200, "power_
 @pytest.fixture
 def open_page(run_page, tmp_path, monkeypatch):
     """Opens the page with its other parts left out, and nothing measured yet."""
-    for other in (page_ship, page_variants):
+    for other in (page_ship, page_variants, page_serve):
         monkeypatch.setattr(other, "show", lambda *_: None)
     monkeypatch.setattr(page_drift, "RESULTS", tmp_path / "results/drift.json")
     page_drift.load_samples.clear()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from model_optimization import serving_benchmark
+from model_optimization.deployment.server_process import free_port, running, share_cores
 from model_optimization.monitoring import performance_metrics
 from model_optimization.monitoring.performance_metrics import (
     LoadConfig,
@@ -26,7 +27,7 @@ from model_optimization.monitoring.performance_metrics import (
     pin,
     summarise,
 )
-from model_optimization.serving_benchmark import ServeConfig, choose, free_port, running, serve, share_cores
+from model_optimization.serving_benchmark import ServeConfig, choose, serve
 from shared.config import parse_config
 from shared.errors import UserError
 
@@ -230,9 +231,9 @@ def test_numbers_are_of_the_measurement_alone(two_models, reviews):
         config = LoadConfig(url=f"http://127.0.0.1:{port}", seconds=0.5)
         bodies = load_bodies(str(reviews))
         measure(config, bodies, 30)
-        before = performance_metrics._numbers(config.url)
+        before = performance_metrics.server_numbers(config.url)
         found = measure(config, bodies, 30)
-        after = performance_metrics._numbers(config.url)
+        after = performance_metrics.server_numbers(config.url)
     warm_up = len(arrivals(30, 1.0, config.seed + 1))
     asked = after["requests"][200] - before["requests"][200]
     assert asked - warm_up == found["by_status"]["200"] == len(arrivals(30, 0.5, config.seed))

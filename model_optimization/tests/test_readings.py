@@ -56,6 +56,12 @@ def test_a_text_reads_the_same_in_any_company(subject, readings):
     )
 
 
+def test_progress_ends_with_all_texts(subject):
+    heard = []
+    read(subject, TEXTS * 20, on_progress=heard.append)
+    assert heard == sorted(heard) and heard[-1] == 100 and len(heard) > 2
+
+
 def test_lengths_are_characters_and_labels_stay_with_their_texts(readings):
     assert readings.lengths.tolist() == [len(text) for text in TEXTS]
     assert readings.labels.tolist() == [1, UNKNOWN, 0, 0, 1] and len(readings.labelled) == 4

@@ -135,6 +135,33 @@ def test_settings_come_back_as_they_were_written(subject, tmp_path):
     assert (tmp_path / TOKENIZER).read_text() == subject.tokenizer.to_str()
 
 
+def test_a_folder_that_was_not_finished_is_no_variant(subject, tmp_path, monkeypatch):
+    """The settings mark it as whole, so they come last."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("model_optimization.runtime.write_text", full)
+    with pytest.raises(OSError):
+        write_settings(tmp_path, VariantSettings("onnx", ("a", "b"), 8), subject.tokenizer)
+    assert not (tmp_path / VARIANT).exists()
+
+
+@pytest.mark.parametrize("threads, told", [(3, 3), (None, 0)])
+def test_the_engine_has_the_threads_that_it_was_given(threads, told, onnx_variant, monkeypatch):
+    import onnxruntime
+
+    real, seen = onnxruntime.InferenceSession, []
+
+    def opened(file, options, **more):
+        seen.append(options.intra_op_num_threads)
+        return real(file, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    Variant(onnx_variant.folder, threads)
+    assert seen == [told]
+
+
 def cut_short(file) -> None:
     file.write_bytes(file.read_bytes()[:-1000])
 

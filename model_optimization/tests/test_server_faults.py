@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -302,52 +301,3 @@ def test_a_start_that_cannot_be_is_one_clear_line(tmp_path):
     command = [sys.executable, "-m", "model_optimization.deployment.fastapi_server", "--models", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "holds no model" in done.stderr
-
-
-@pytest.mark.slow
-def test_a_worker_that_is_killed_is_replaced_and_the_other_one_answers(two_models, tmp_path):
-    port = free_port()
-    app = "model_optimization.deployment.fastapi_server:app"
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--workers", "2", "--no-access-log"]
-    environment = {**os.environ, "SERVE_MODELS": str(two_models), "SERVE_THREADS": "1"}
-    with open(tmp_path / "log", "wb") as log:
-        process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
-    server = Server(process, port, tmp_path / "log")
-
-    def workers() -> list[int]:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-        return [pid for pid, line in commands.items() if b"spawn_main" in line]
-
-    try:
-        wait_until(lambda: server.log.read_text().count('"ready"') == 2, 60)
-        before = workers()
-        assert len(before) == 2 and server.classify()[0] == 200
-        os.kill(before[0], signal.SIGKILL)
-        statuses = Counter(server.classify()[0] for _ in range(100))
-        assert statuses == {200: 100}
-        wait_until(lambda: server.log.read_text().count('"ready"') == 3, 60)
-        assert len(workers()) == 2 and before[0] not in workers()
-        assert server.classify()[0] == 200
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        finally:
-            process.kill()
-
-
-@pytest.mark.slow
-def test_schemathesis_finds_no_fault_in_it(start, tmp_path):
-    server = start("--api_key", "secret")
-    expected = '"400", "401", "403", "404", "405", "408", "409", "413", "422", "429"'
-    settings = f"[checks]\nnegative_data_rejection.expected-statuses = [{expected}]\n"
-    (tmp_path / "schemathesis.toml").write_text(settings)
-    command = [Path(sys.executable).parent / "schemathesis", "run", f"{server.url}/openapi.json", "--checks", "all"]
-    command += ["--max-examples", "200", "--seed", "0", "--report", "json", "-H", "Authorization: Bearer secret"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stdout[:3000]
-    (report,) = (tmp_path / "schemathesis-report").glob("*.json")
-    cases = json.loads(report.read_text())["test_cases"]
-    assert cases["generated"] > 200 and not cases["with_failures"] and not cases["errored"]
-    assert server.classify()[0] == 401 and server.process.poll() is None

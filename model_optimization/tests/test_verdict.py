@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from model_optimization.monitoring.readings import UNKNOWN, Readings
-from model_optimization.monitoring.verdict import holm, judge
+from model_optimization.monitoring.shift_tests import Evidence, ks, psi
+from model_optimization.monitoring.verdict import Verdict, holm, judge
 from shared.errors import UserError
 
 
@@ -76,6 +77,20 @@ def test_the_same_texts_and_seed_have_the_same_verdict():
 def test_alpha_decides():
     strict, loose = (judge(make(200), other_vectors(make(80, 1)), alpha=alpha) for alpha in (0.001, 0.05))
     assert loose.drift and not strict.drift, "499 splits leave no p-value below .002"
+
+
+def test_a_p_value_of_just_alpha_is_drift():
+    found = Verdict(0.05, {"a": Evidence(1.0, 0.025), "b": Evidence(1.0, 0.9)}, {"a": 0.05, "b": 0.9}, 0.8)
+    assert found.drift and found.because == ["a"]
+
+
+def test_each_test_looks_at_its_own_numbers_and_the_estimate_is_of_the_window():
+    reference, window = make(200), make(20, 1)
+    found = judge(reference, window)
+    for measure in ("score", "length"):
+        both = (getattr(reference, f"{measure}s"), getattr(window, f"{measure}s"))
+        assert found.tests[f"ks_{measure}"] == ks(*both) and found.tests[f"psi_{measure}"] == psi(*both)
+    assert found.estimated_accuracy == pytest.approx(window.confidences.mean())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_optimization import measurement, texts, workshop
+from model_optimization import measurement, shipped_student, texts, workshop
 from model_optimization.gate import paired_loss, wilson_interval
 from model_optimization.measurement import BASELINE, measure, peak_mb
 from model_optimization.optimize import OptimizeConfig, main, optimize, recommend
@@ -32,8 +33,11 @@ def toy(make_reviews, monkeypatch) -> Texts:
     found = Texts("toy", reviews[:30], reviews[30:], reviews[30:])
     monkeypatch.setattr(texts, "load_texts", lambda *_: found)
     monkeypatch.setattr(texts, "film_sentences", lambda n, seed: [Example("a dull plot of love")] * 10)
-    monkeypatch.setattr(workshop, "film_texts", lambda: ["a good film ."] * 5 + ["the bad plot"] * 4)
+    for module in (texts, workshop):
+        monkeypatch.setattr(module, "film_texts", lambda: ["a good film ."] * 5 + ["the bad plot"] * 4)
     monkeypatch.setattr(workshop, "NARROW", 6)
+    monkeypatch.setattr(shipped_student, "WORD_WIDTH", 4)
+    monkeypatch.setattr(shipped_student, "AT_LEAST_AFTER", 5)
     return found
 
 
@@ -74,7 +78,7 @@ def test_every_method_names_a_classifier_that_can_be_made(make_subject, toy, tmp
     assert shapes["factorised"].word_width == 6
     assert shapes["student"] == shapes["student_alone"] and shapes["student"].n_layers == 3
     assert shapes["trimmed"].n_pieces < trained.n_pieces
-    assert shapes["stacked"].n_layers == 3 and shapes["stacked"].n_pieces == shapes["trimmed"].n_pieces
+    assert shapes["student"].word_width == 4 and shapes["student"].n_pieces == shapes["trimmed"].n_pieces
     kept = made["trimmed"].tokenizer.get_vocab()
     assert {"good", "film"} <= kept.keys() and not {"bad", "plot"} & kept.keys(), "at least five times"
     weights = {name: subject.model.output.weight for name, subject in made.items()}
@@ -122,7 +126,8 @@ def test_a_folder_of_another_classifier_set_or_seed_is_refused(make_subject, toy
 
 def test_each_packing_gives_the_engine_that_it_names(subject, toy, no_export, tmp_path):
     shop = Workshop(subject, toy, tmp_path)
-    found = {name: shop.variant(name) for name, method in METHODS.items() if method.classifier == "trained"}
+    ours = {name: method for name, method in METHODS.items() if "openvino" not in name}
+    found = {name: shop.variant(name) for name, method in ours.items() if method.classifier == "trained"}
     engines = {name: variant.settings.engine for name, variant in found.items()}
     assert engines == {
         "fp32_torch": "torch",
@@ -138,6 +143,27 @@ def test_each_packing_gives_the_engine_that_it_names(subject, toy, no_export, tm
     assert len({variant.tobytes() for variant in logits.values()}) == len(found)
     assert found["int8_dynamic"].size_mb < 0.7 * found["fp32_onnx"].size_mb
     assert (found["int8_static"].folder / ONNX).read_bytes() != (found["int8_dynamic"].folder / ONNX).read_bytes()
+
+
+@pytest.mark.parametrize("name, tolerance", [("openvino", 1e-2), ("openvino_int8", 0.3)])
+def test_the_peer_answers_from_the_same_file(name, tolerance, subject, toy, tmp_path):
+    pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    shop = Workshop(subject, toy, tmp_path)
+    peer, ours = shop.variant(name), shop.variant("fp32_onnx")
+    for asked in (["the plot is bad", "good"], ["a film"] * 5):
+        np.testing.assert_allclose(peer.logits(asked), ours.logits(asked), atol=tolerance)
+    assert peer.settings.engine == "openvino"
+    assert (peer.folder / "model.bin").stat().st_size < 1e6 * ours.size_mb
+    (peer.folder / "model.xml").write_text("<net")
+    with pytest.raises(UserError, match="OpenVINO cannot load it"):
+        Variant(peer.folder)
+
+
+def test_without_the_peers_library_its_row_says_so(subject, toy, no_export, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match=r"openvino is not here: it is an optional extra, pip install -e .\[peers\]"):
+        Workshop(subject, toy, tmp_path).variant("openvino")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from qa_system.document_processor.documents import Box, Span
+from qa_system.document_processor.floats import Placed, move_floats
 from qa_system.document_processor.page_lines import SENTENCE_END, Line, goes_on
 from qa_system.document_processor.pdf_reader import LINE_END_HYPHEN, ReadPage
 
@@ -28,30 +29,30 @@ def assemble(pages: Sequence[ReadPage]) -> tuple[str, tuple[Span, ...]]:
     """The text of the document and its spans, one for each line."""
     _find_headings(pages)
     words = _whole_words(pages)
+    for above, page in zip(pages, pages[1:], strict=False):
+        if above.lines and page.lines and page.lines[0].joint == "paragraph" and not page.lines[0].heading:
+            if goes_on(above.lines[-1], page.lines[0]):
+                page.lines[0].joint = "flow"  # from one page to the next
     parts: list[str] = []
     spans: list[Span] = []
     length = 0
-    for page in pages:
-        for number, line in enumerate(page.lines):
-            text = line.text.rstrip(LINE_END_HYPHEN) + "-" if line.text.endswith(LINE_END_HYPHEN) else line.text
-            text = text.replace(LINE_END_HYPHEN, "")
-            joint = line.joint
-            if parts and number == 0 and joint == "paragraph" and not line.heading and goes_on(parts[-1], text):
-                joint = "flow"  # from one page to the next
-            if parts:
-                between = {"paragraph": "\n\n", "row": "\n"}.get(joint)
-                if between is None:
-                    between = _between(parts[-1], text)
-                    if between == "" and HALF_WORD.search(parts[-1]) and not _keeps_hyphen(parts[-1], text, words):
-                        parts[-1] = parts[-1][:-1]
-                        spans[-1] = Span(spans[-1].start, spans[-1].end - 1, spans[-1].box, spans[-1].heading)
-                        length -= 1
-                parts.append(between)
-                length += len(between)
-            box = Box(page.number, *(round(edge, 1) for edge in line.box)) if line.box else None
-            spans.append(Span(length, length + len(text), box, line.heading))
-            parts.append(text)
-            length += len(text)
+    for number, line in move_floats([Placed(page.number, line) for page in pages for line in page.lines]):
+        text = line.text.rstrip(LINE_END_HYPHEN) + "-" if line.text.endswith(LINE_END_HYPHEN) else line.text
+        text = text.replace(LINE_END_HYPHEN, "")
+        if parts:
+            between = {"paragraph": "\n\n", "row": "\n"}.get(line.joint)
+            if between is None:
+                between = _between(parts[-1], text)
+                if between == "" and HALF_WORD.search(parts[-1]) and not _keeps_hyphen(parts[-1], text, words):
+                    parts[-1] = parts[-1][:-1]
+                    spans[-1] = Span(spans[-1].start, spans[-1].end - 1, spans[-1].box, spans[-1].heading)
+                    length -= 1
+            parts.append(between)
+            length += len(between)
+        box = Box(number, *(round(edge, 1) for edge in line.box)) if line.box else None
+        spans.append(Span(length, length + len(text), box, line.heading))
+        parts.append(text)
+        length += len(text)
     return "".join(parts), tuple(spans)
 
 
@@ -114,7 +115,7 @@ def _is_heading(paragraph: list[Line], body: float) -> bool:
         return False
     if any(line.joint == "row" for line in paragraph) or text[0].islower() or text[0] in BULLETS:
         return False
-    if SENTENCE_END.search(text) and len(text) > LONGEST_SENTENCE_HEADING:
+    if text.endswith("。") or (SENTENCE_END.search(text) and len(text) > LONGEST_SENTENCE_HEADING):
         return False
     if all(line.size > LARGER * body for line in paragraph):
         return True

@@ -5,6 +5,7 @@ folder's manifest.jsonl, where there is one, names passwords and the files that 
 """
 
 import json
+import logging
 import resource
 import sys
 from collections import Counter
@@ -128,6 +129,7 @@ def _pypdfium2_pages(file: _File) -> Iterator[str]:
 def _pypdf_pages(file: _File) -> Iterator[str]:
     import pypdf
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it has a lot to say about these files
     for page in pypdf.PdfReader(file.path, password=file.password).pages:
         yield page.extract_text()
 
@@ -149,7 +151,7 @@ def _outcome(
     documents = {path: each.document for path, each in read.items() if each.document is not None}
     pages = {path: document.pages for path, document in documents.items()}
     statuses = Counter(page.status for each in pages.values() for page in each)
-    of_text = [path for path, each in pages.items() if all(page.status == "text" for page in each)]
+    of_text = [path for path, each in pages.items() if all(page.status in ("text", "empty") for page in each)]
     recovered: dict[str, float] = {}
     for path, reference in bare["pypdfium2"].items():
         if reference.characters:
@@ -194,7 +196,7 @@ def _outcome(
 
 
 def _row(tool: str, paths: list[Path], found: dict[Path, _Bare]) -> dict[str, Any]:
-    """Speed over the files whose pages all have a text layer."""
+    """Speed over the files of which no page was recognised or failed."""
     pages = sum(found[path].pages for path in paths)
     seconds = sum(found[path].seconds for path in paths)
     characters = sum(found[path].characters for path in paths)

@@ -9,7 +9,7 @@ import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from shared.reading_order import Rectangle, reading_order
 
@@ -18,6 +18,7 @@ Joint = Literal["flow", "row", "paragraph"]
 
 CELL_GAP = 1.3  # white between two cells of a table, in letter sizes
 STRETCHED_GAP = 3.0  # that a line may have between words when it is stretched to the column's width
+SAME_SIZE = 0.06  # share by which the letters of one sentence may differ
 WORD_GAP = 0.15  # white that parts two words
 BULLET = re.compile(r"[•▪●◦‣∙■□◆–—*-]\s|\(?(\d{1,2}|[a-z]|[ivx]+)[.)]\s|[（(]?[一二三四五六七八九十]{1,3}[）)、.]")
 SENTENCE_END = re.compile(r"[.!?。！？:：;；…][\"'”’)\]）」』]*$")
@@ -52,15 +53,21 @@ def lines_in_order(pieces: Sequence[Piece]) -> list[Line]:
     for region in reading_order([piece.box for piece in pieces]):
         rows = [_Row([pieces[number] for number in row]) for row in region]
         _join(rows)
-        if lines and rows[0].joint == "paragraph" and goes_on(lines[-1].text, rows[0].text):
+        if lines and rows[0].joint == "paragraph" and goes_on(lines[-1], rows[0]):
             rows[0].joint = "flow"  # from one column into the next
         lines += [Line(row.text, row.joint, row.box, row.size, row.bold) for row in rows]
     return lines
 
 
-def goes_on(above: str, below: str) -> bool:
-    """Whether a sentence seems to go on from the end of a column or page to the beginning of the next."""
-    return not SENTENCE_END.search(above) and below[:1].islower()
+class _HasText(Protocol):
+    text: str
+    size: float
+
+
+def goes_on(above: _HasText, below: _HasText) -> bool:
+    """Whether a sentence seems to go on from one line to another, as from the end of a column to the next."""
+    same = abs(above.size - below.size) <= SAME_SIZE * above.size and "\t" not in above.text + below.text
+    return same and not SENTENCE_END.search(above.text) and below.text[:1].islower()
 
 
 class _Row:
@@ -111,12 +118,8 @@ def _join(rows: list[_Row]) -> None:
     pitch = statistics.median_low(pitches)
     for above, row, below in zip([None, *rows], rows, [*rows[1:], None], strict=False):
         alone = all(other is None or other.cells == 1 for other in (above, below))
-        if (
-            row.cells > 1
-            and alone
-            and row.widest_gap < STRETCHED_GAP
-            and row.box[2] - row.box[0] > 0.96 * (right - left)
-        ):
+        fills = row.box[2] - row.box[0] > 0.96 * (right - left)
+        if row.cells > 1 and alone and fills and row.widest_gap < STRETCHED_GAP:
             row.cells, row.text = 1, row.text.replace("\t", " ")
     for above, row in zip(rows, rows[1:], strict=False):
         row.joint = _joint(above, row, left, right, pitch)
@@ -125,9 +128,8 @@ def _join(rows: list[_Row]) -> None:
 def _joint(above: _Row, row: _Row, left: float, right: float, pitch: float) -> Joint:
     size = max(row.size, 1e-6)
     distance = row.middle - above.middle
-    if not 0.88 < row.size / max(above.size, 1e-6) < 1.14 or row.bold != above.bold and row.cells == above.cells == 1:
-        # Sizes of single letters vary (formulas, small capitals): only a full change of line begins a paragraph.
-        return "paragraph"
+    if not 0.88 < row.size / max(above.size, 1e-6) < 1.14 or (row.bold != above.bold and row.cells == above.cells == 1):
+        return "paragraph"  # other letters, such as those of a heading
     if distance > 1.35 * pitch and distance > 1.5 * size:
         return "paragraph"
     if row.cells > 1 or above.cells > 1:

@@ -10,6 +10,7 @@ This is what the worker process runs (worker.py). Use `reader.read_document`, wh
 import ctypes
 import math
 import re
+import statistics
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -271,10 +272,12 @@ def _recognise(page: Any, width: float, height: float) -> list[Line]:
     scale = min(OCR_DPI / 72, OCR_LONGEST_SIDE / max(width, height, 1))
     read = read_picture(page.render(scale=scale, rev_byteorder=True).to_numpy()[:, :, :3])
     size = (width, height) if read.turns % 2 == 0 else (height, width)
+    boxes = [tuple(edge / scale for edge in line.box) for line in read.lines]
+    usual = statistics.median([bottom - top for _, top, _, bottom in boxes] or [0])
     pieces = []
-    for line in read.lines:
-        box = tuple(edge / scale for edge in line.box)
-        pieces.append(Piece(line.text, box, box[3] - box[1]))
+    for line, box in zip(read.lines, boxes, strict=True):
+        high = box[3] - box[1]  # which varies with the letters of a line: "gypsy" stands higher than "once"
+        pieces.append(Piece(line.text, box, usual if 0.7 * usual < high < 1.4 * usual else high))
     lines = lines_in_order(pieces)
     for line in lines:
         line.box = turn_box(line.box, -read.turns, *size)

@@ -31,7 +31,7 @@ from shared.logging import get_logger
 
 log = get_logger(__name__)
 
-WORKER = ("-m", "qa_system.document_processor.worker")
+WORKER = ("-c", "from qa_system.document_processor.worker import main; main()")
 MOST_DEATHS = 3  # of worker processes over one document, then it is given up
 
 

@@ -1,8 +1,8 @@
 """Headers, footers and page numbers: lines that come again at the edge of page after page, and are no part of the text.
 
-A line is dropped if at least three pages close to each other have it in the same margin. A number in it may be the same
-each time, as a year is, or grow with the pages, as a page number does; where it changes in any other way the lines are
-rows of a table and stay.
+A line is dropped if at least three pages close to each other have it in the same margin; the first of them keeps it,
+since it may be a chapter's only title. A number in it may be the same each time, as a year is, or grow with the pages,
+as a page number does; then the first goes too. Where it changes in any other way the lines are a table's, and stay.
 """
 
 import itertools
@@ -14,11 +14,13 @@ from dataclasses import replace
 from qa_system.document_processor.page_lines import Line, goes_on
 from qa_system.document_processor.pdf_reader import ReadPage
 
-MARGIN = 0.15  # of the page's height, above and below
+MARGIN = 0.12  # of the page's height, above and below
+OUTERMOST = 0.2  # the same for the first and last line of a page, where margins are wide
 MOST_LINES = 3  # in a margin
 FEWEST_PAGES = 3
 NEAR = 8  # pages: chapters change their headers
 MOST_CELLS = 3  # a row with more is a table's heading that comes again on each page, and stays
+HAS_LETTERS = re.compile(r"[^\W\d_]{2}")
 NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
 ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
@@ -32,13 +34,18 @@ def drop_running_lines(pages: Sequence[ReadPage]) -> list[ReadPage]:
                 seen[margin, form].add(page.number)
     kept = []
     for page in pages:
-        running = {
-            id(line)
-            for margin, line in in_margins(page)
-            if any(_comes_again(seen[margin, form], page.number) for form in _forms(line.text, page.number))
-        }
+        running = {id(line) for margin, line in in_margins(page) if _is_running(seen, margin, line, page.number)}
         kept.append(page._replace(lines=_without(page.lines, running)))
     return kept
+
+
+def _is_running(seen: dict[tuple[str, str], set[int]], margin: str, line: Line, page: int) -> bool:
+    for form in _forms(line.text, page):
+        near = [other for other in seen[margin, form] if abs(other - page) <= NEAR]
+        # Words that are the same each time are kept where they come first: they may be a chapter's only title.
+        if len(near) >= FEWEST_PAGES and (min(near) < page or "<" in form or not HAS_LETTERS.search(form)):
+            return True
+    return False
 
 
 def _without(lines: list[Line], running: set[int]) -> list[Line]:
@@ -50,7 +57,7 @@ def _without(lines: list[Line], running: set[int]) -> list[Line]:
             after_running = True
             continue
         if after_running:
-            goes = bool(left) and goes_on(left[-1].text, line.text)
+            goes = bool(left) and goes_on(left[-1], line)
             line = replace(line, joint="flow" if goes else "paragraph")
         left.append(line)
         after_running = False
@@ -61,11 +68,11 @@ def in_margins(page: ReadPage) -> Iterator[tuple[str, Line]]:
     """Lines in the upper and in the lower margin, with its name."""
     placed = [line for line in page.lines if line.box is not None and line.text.count("\t") < MOST_CELLS]
     placed.sort(key=lambda line: line.box[1])
-    for line in placed[:MOST_LINES]:
-        if line.box[3] < MARGIN * page.height:
+    for place, line in enumerate(placed[:MOST_LINES]):
+        if line.box[3] < (MARGIN if place else OUTERMOST) * page.height:
             yield "above", line
-    for line in placed[-MOST_LINES:]:
-        if line.box[1] > (1 - MARGIN) * page.height:
+    for place, line in enumerate(placed[: -MOST_LINES - 1 : -1]):
+        if line.box[1] > (1 - (MARGIN if place else OUTERMOST)) * page.height:
             yield "below", line
 
 
@@ -88,7 +95,3 @@ def _value(number: str) -> int:
         return int(number)
     digits = [ROMAN[letter] for letter in number]
     return sum(-a if a < b else a for a, b in zip(digits, [*digits[1:], 0], strict=True))
-
-
-def _comes_again(pages: set[int], page: int) -> bool:
-    return sum(abs(other - page) <= NEAR for other in pages) >= FEWEST_PAGES

@@ -1,7 +1,8 @@
 """Cut a document into chunks of whole sentences, English and Chinese, as long as the embedding model can read.
 
 all-MiniLM-L6-v2 cuts what it reads at 256 word pieces without a word; here every chunk is counted in the model's own
-tokens and stays below. Chunks keep their place: `document.text[chunk.start:chunk.end] == chunk.text`.
+tokens, together with the headings it stands under, and stays below. Chunks keep their place:
+`document.text[chunk.start:chunk.end] == chunk.text`.
 
 A chunk begins anew at a heading once it is worth it, otherwise it overlaps the one before by its last sentences. Only a
 sentence that is too long for a chunk is cut: after a comma or semicolon, else at a space, else where the chunk is full.
@@ -22,12 +23,13 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 """The number of tokens of each text, without those that mark beginning and end."""
 
 CHARACTERS_A_TOKEN = 8  # at most: a model takes a very long word for one unknown token, and reads nothing of it
+HEADINGS_SHARE = 0.25  # of a chunk's tokens that its headings may take; beyond that the outermost are left out
 SMALL_SECTION = 0.25  # of a chunk: a heading after less than this does not begin a new one
 
 # A dot after these ends no sentence. Compared in lower case, without the dot.
 ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st gen col sgt capt rev hon gov sen vs etc al e.g i.e cf viz approx dept est ed eds inc ltd"
-    " co corp jan feb mar apr jun jul aug sep sept oct nov dec u.s u.k u.n e.u ph.d m.d b.sc m.sc a.m p.m".split()
+    "mr mrs ms dr prof sr jr st gen col sgt capt rev hon gov sen vs etc al e.g i.e cf viz approx dept est ed eds inc"
+    " ltd co corp jan feb mar apr jun jul aug sep sept oct nov dec u.s u.k u.n e.u ph.d m.d b.sc m.sc a.m p.m".split()
 )
 BEFORE_NUMBERS = frozenset(
     "no nos fig figs eq eqs sec secs ch vol vols p pp art par tab ref refs".split()
@@ -45,7 +47,7 @@ class SplitterConfig:
     """How documents are cut."""
 
     max_tokens: int = 200
-    """Most tokens of a chunk, in the embedding model's count. MiniLM reads 254, some of which a heading may take."""
+    """Most tokens of a chunk together with the headings above it, in the embedding model's count. MiniLM reads 254."""
     overlap_tokens: int = 40
     """Most tokens of the sentences that a chunk takes over from the end of the one before."""
 
@@ -81,33 +83,22 @@ def token_counter(tokenizer_file: Path) -> CountTokens:
 def split_document(document: Document, count_tokens: CountTokens, config: SplitterConfig | None = None) -> list[Chunk]:
     """The chunks of a document, in its order. Every character but white space is in one of them at least."""
     config = config or SplitterConfig()
-    units = list(_units(document, count_tokens, config.max_tokens))
-    spans = document.spans
-    ends = [span.end for span in spans]
-    path: list[str] = []  # the headings in force at the place up to which they were read
-    levels: list[int] = []
+    most = config.max_tokens
+    units = list(_units(document, count_tokens, most - int(HEADINGS_SHARE * most)))
+    paths = _shortened(_paths(document, units), count_tokens, int(HEADINGS_SHARE * most))
+    ends = [span.end for span in document.spans]
     chunks = []
-    heading_at = iter([*_headings(document), (len(document.text) + 1, 0, "")])
-    following = next(heading_at)
-    for first, last in _packed(document.text, units, count_tokens, config):
+    for first, last in _packed(document.text, units, paths, count_tokens, config):
         start, end = units[first].start, units[last].end
-        while following[0] <= start:
-            _, level, words = following
-            while levels and levels[-1] >= level:
-                levels.pop()
-                path.pop()
-            levels.append(level)
-            path.append(words)
-            following = next(heading_at)
         boxes = []
-        for span in spans[bisect.bisect_right(ends, start) :]:
+        for span in document.spans[bisect.bisect_right(ends, start) :]:
             if span.start >= end:
                 break
             if span.box is not None:
                 boxes.append(span.box)
         text = document.text[start:end]
         key = hashlib.sha256(f"{document.id} {start} {text}".encode()).hexdigest()[:32]
-        chunks.append(Chunk(key, document.id, document.source, text, start, end, tuple(path), tuple(boxes)))
+        chunks.append(Chunk(key, document.id, document.source, text, start, end, paths[first], tuple(boxes)))
     return chunks
 
 
@@ -196,12 +187,17 @@ def _cut(text: str, start: int, end: int, count_tokens: CountTokens, most: int) 
 
 
 def _packed(
-    text: str, units: Sequence[_Unit], count_tokens: CountTokens, config: SplitterConfig
+    text: str,
+    units: Sequence[_Unit],
+    paths: Sequence[tuple[str, ...]],
+    count_tokens: CountTokens,
+    config: SplitterConfig,
 ) -> Iterator[tuple[int, int]]:
     """First and last unit of each chunk."""
     first = 0
     while first < len(units):
-        last, tokens = first, units[first].tokens
+        above = " ".join(paths[first])
+        last, tokens = first, count_tokens([above])[0] + units[first].tokens
         while last + 1 < len(units) and tokens + units[last + 1].tokens <= config.max_tokens:
             new_section = units[last + 1].heading and not units[last].heading
             if new_section and tokens >= SMALL_SECTION * config.max_tokens:
@@ -209,7 +205,7 @@ def _packed(
             last += 1
             tokens += units[last].tokens
         # The sum is exact where words are counted one by one; a tokenizer that looks across spaces may differ.
-        while last > first and count_tokens([text[units[first].start : units[last].end]])[0] > config.max_tokens:
+        while last > first and _count(count_tokens, above, text, units[first], units[last]) > config.max_tokens:
             last -= 1
         while last > first and last + 1 < len(units) and units[last].heading and not units[first].heading:
             last -= 1  # a heading belongs to what follows
@@ -219,19 +215,50 @@ def _packed(
         first = _next_first(units, first, last, config)
 
 
+def _count(count_tokens: CountTokens, above: str, text: str, first: _Unit, last: _Unit) -> int:
+    return count_tokens([f"{above} {text[first.start : last.end]}"])[0]
+
+
 def _next_first(units: Sequence[_Unit], first: int, last: int, config: SplitterConfig) -> int:
     """Where the next chunk begins: after this one, or some sentences before for the overlap."""
     following = last + 1
     if units[following].heading:
         return following
+    room = config.max_tokens - int(HEADINGS_SHARE * config.max_tokens)  # the chunk must get further than the last one
     tokens = 0
     begin = following
     while begin - 1 > first and not units[begin - 1].heading:
         tokens += units[begin - 1].tokens
-        if tokens > config.overlap_tokens or tokens + units[following].tokens > config.max_tokens:
+        if tokens > config.overlap_tokens or tokens + units[following].tokens > room:
             break
         begin -= 1
     return begin
+
+
+def _paths(document: Document, units: Sequence[_Unit]) -> list[tuple[str, ...]]:
+    """For each unit the headings that it stands under, itself included where it is one; outermost first."""
+    headings = list(_headings(document))
+    paths = []
+    path: list[tuple[int, str]] = []
+    read = 0
+    for unit in units:
+        while read < len(headings) and headings[read][0] <= unit.start:
+            _, level, words = headings[read]
+            path = [above for above in path if above[0] < level] + [(level, words)]
+            read += 1
+        paths.append(tuple(words for _, words in path))
+    return paths
+
+
+def _shortened(paths: list[tuple[str, ...]], count_tokens: CountTokens, most: int) -> list[tuple[str, ...]]:
+    """The paths without as many of their outermost headings as it takes to stay below so many tokens."""
+    short: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for path in set(paths):
+        kept = path
+        while kept and count_tokens([" ".join(kept)])[0] > most:
+            kept = kept[1:]
+        short[path] = kept
+    return [short[path] for path in paths]
 
 
 def _headings(document: Document) -> Iterator[tuple[int, int, str]]:

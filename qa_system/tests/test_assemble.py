@@ -121,3 +121,48 @@ def test_spans_are_in_order_and_hold_every_visible_character():
             end = span.end
         assert end == len(text)
         assert LINE_END_HYPHEN not in text
+
+
+def float_page(*between, second="the place it affected. Then it ended.", size=10.0):
+    first = [("paragraph", "Ducks cross the river and represent"), ("flow", "a relation: the name of a bird and")]
+    return [page(*first, *between, ("paragraph", second, size), ("flow", "More text follows here."))]
+
+
+FIGURE = [("paragraph", "a\tb", 6.0), ("row", "label", 6.0), ("paragraph", "Figure 2: A relation between birds.")]
+
+
+def test_a_figure_in_the_middle_of_a_sentence_goes_behind_its_paragraph():
+    text, spans = assemble(float_page(*FIGURE))
+    assert text.startswith(
+        "Ducks cross the river and represent a relation: the name of a bird and the place it affected."
+    )
+    assert text.endswith("More text follows here.\n\na\tb\nlabel\n\nFigure 2: A relation between birds.")
+    assert [text[span.start : span.end] for span in spans][-1] == "Figure 2: A relation between birds."
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        float_page(*FIGURE[:2]),  # no caption
+        float_page(*FIGURE, second="The place it affected. Then it ended."),
+        float_page(*FIGURE, size=8.0),
+        float_page(*FIGURE, ("paragraph", "Here is text of its own."), *[("flow", "that goes on.")] * 4),
+        float_page(*FIGURE, ("paragraph", "A heading in large letters", 20.0)),
+    ],
+)
+def test_a_figure_stays_where_the_sentence_does_not_clearly_go_on(pages):
+    order = [line.text for page in pages for line in page.lines]
+    text, spans = assemble(pages)
+    assert [text[span.start : span.end] for span in spans] == order
+
+
+def test_a_figure_between_pages_goes_behind_the_sentence_and_lines_keep_their_pages():
+    first, second = float_page()[0].lines[:2], float_page()[0].lines[2:]
+    figure = page(*FIGURE).lines
+    text, spans = assemble(
+        [ReadPage(1, 600, 800, "text", "", first), ReadPage(2, 600, 800, "text", "", figure + second)]
+    )
+    assert text.startswith(
+        "Ducks cross the river and represent a relation: the name of a bird and the place it affected."
+    )
+    assert [span.box.page for span in spans] == [1, 1, 2, 2, 2, 2, 2]

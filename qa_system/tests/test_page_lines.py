@@ -1,6 +1,6 @@
 """Pieces of text become lines: rows of tables, paragraphs and sentences that go on."""
 
-from qa_system.document_processor.page_lines import Piece, goes_on, lines_in_order
+from qa_system.document_processor.page_lines import Line, Piece, goes_on, lines_in_order
 
 LONG = "This line of running text fills its column from left to right"
 
@@ -108,7 +108,12 @@ def test_words_from_right_to_left_are_in_their_order():
     assert line.text == "مرحبا يا العالم"
 
 
-def test_a_sentence_that_ended_does_not_go_on():
-    assert goes_on("of those that", "wait until noon")
-    assert not goes_on("until noon.", "wait")
-    assert not goes_on("of those that", "Wait")
+def test_when_a_sentence_goes_on():
+    def goes(above, below, size=10.0):
+        return goes_on(Line(above, "flow", size=10.0), Line(below, "paragraph", size=size))
+
+    assert goes("of those that", "wait until noon")
+    assert not goes("until noon.", "wait")
+    assert not goes("of those that", "Wait")
+    assert not goes("of those that", "wait", size=8.0)
+    assert not goes("of those that", "a\tb")

@@ -93,7 +93,7 @@ def test_headers_and_page_numbers_are_left_out(tmp_path):
         for number, word in enumerate(("ducks", "geese", "swans"), 1)
     ]
     document = read_document(make_pdf(tmp_path / "a.pdf", pages))
-    assert document.text == "It says ducks.\n\nIt says geese.\n\nIt says swans."
+    assert document.text == "Annual report\n\nIt says ducks.\n\nIt says geese.\n\nIt says swans."
 
 
 def test_pages_without_text_are_named_beside_those_with(tmp_path):

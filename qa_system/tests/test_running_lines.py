@@ -17,8 +17,9 @@ def kept(pages):
     return [[line.text for line in each.lines] for each in drop_running_lines(pages)]
 
 
-def test_a_line_at_the_edge_of_every_page_goes():
-    assert kept([page(number, top="Annual report 2018") for number in (1, 2, 3)]) == [["Ducks cross the river."]] * 3
+def test_a_line_at_the_edge_of_every_page_stays_on_the_first_only():
+    pages = [page(number, top="Annual report 2018") for number in (1, 2, 3)]
+    assert kept(pages) == [["Annual report 2018", "Ducks cross the river."], *[["Ducks cross the river."]] * 2]
 
 
 def test_page_numbers_go_even_with_words_around_and_when_they_begin_elsewhere():
@@ -40,7 +41,18 @@ def test_headers_of_left_and_right_pages_go():
 
 def test_headers_of_chapters_go_where_they_are():
     pages = [page(n, top="One" if n < 6 else "Two") for n in range(1, 11)]
-    assert kept(pages) == [["Ducks cross the river."]] * 10
+    assert [lines[0] for lines in kept(pages) if len(lines) > 1] == ["One", "Two"]
+    assert [len(lines) for lines in kept(pages)] == [2, 1, 1, 1, 1, 2, 1, 1, 1, 1]
+
+
+def test_a_lone_page_number_far_from_the_edge_goes():
+    """A page laid out for shorter paper has its number at four fifths of the height."""
+    body = [Line("Ducks cross the river.", "paragraph", (50, 400, 300, 410))]
+    pages = [
+        ReadPage(n, 600, HEIGHT, "text", "", [*body, Line(str(n), "paragraph", (300, 660, 305, 670))])
+        for n in (1, 2, 3)
+    ]
+    assert kept(pages) == [["Ducks cross the river."]] * 3
 
 
 def test_numbers_that_change_otherwise_are_a_table_and_stay():

@@ -1,6 +1,8 @@
 """A GGUF model is multiplied out once, and says then what it said before."""
 
+import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -26,12 +28,63 @@ def test_a_damaged_file_is_named_and_nothing_is_kept(tmp_path, monkeypatch):
     assert not list((tmp_path / "cache").glob("*"))
 
 
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """An empty cache, and in place of a model of some hundred megabytes one that is saved as a file of one byte."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    def save(folder):
+        folder.mkdir(exist_ok=True)
+        (folder / gguf.WHOLE).write_text("{}")
+
+    made = SimpleNamespace(save_pretrained=save, config=SimpleNamespace(quantization_config=None))
+    for kind in (AutoTokenizer, AutoModelForCausalLM):
+        monkeypatch.setattr(kind, "from_pretrained", lambda *_, **__: made)
+    monkeypatch.setenv("LAPTOP_LLM_CACHE", str(tmp_path / "cache"))
+    return made
+
+
+def test_another_content_under_the_same_name_has_a_place_of_its_own(quick, tmp_path):
+    places = []
+    for content in (b"one", b"two", b"one"):
+        (tmp_path / "model.gguf").write_bytes(content)
+        quick.config.quantization_config = None
+        places.append(ordinary_folder(tmp_path))
+    assert places[0] == places[2] != places[1] and all((place / gguf.WHOLE).is_file() for place in places)
+
+
+def test_a_place_that_somebody_took_files_from_is_filled_anew(quick, tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"one")
+    place = ordinary_folder(tmp_path)
+    (place / gguf.WHOLE).unlink()
+    (place / "left").touch()
+    quick.config.quantization_config = None
+    assert ordinary_folder(tmp_path) == place
+    assert (place / gguf.WHOLE).is_file() and not (place / "left").exists()
+
+
+def test_a_copy_that_another_process_made_meanwhile_is_as_good(quick, tmp_path, monkeypatch):
+    (tmp_path / "model.gguf").write_bytes(b"one")
+    place = ordinary_folder(tmp_path)
+    (place / gguf.WHOLE).unlink()
+    quick.config.quantization_config = None
+
+    def overtaken(self, target):
+        (place / gguf.WHOLE).parent.mkdir(exist_ok=True)
+        (place / gguf.WHOLE).write_text("{}")
+        raise OSError(39, "Directory not empty")
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    assert ordinary_folder(tmp_path) == place
+
+
 @pytest.mark.network
 def test_it_is_multiplied_out_once_and_says_what_the_file_says(tmp_path, monkeypatch):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = ordinary_folder(asset_path("smollm2"))
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "float16", "two bytes a weight"
     copy = tmp_path / "elsewhere"
     shutil.copytree(asset_path("smollm2"), copy)
     monkeypatch.setattr(gguf, "_multiply_out", lambda *_: pytest.fail("it was there already"))

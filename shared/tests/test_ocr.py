@@ -54,8 +54,9 @@ def test_a_blank_picture_has_no_lines(shade):
     assert (found.lines, found.turns) == ((), 0)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 400), (400, 3)])
-def test_the_smallest_pictures_are_no_fault(size):
+@pytest.mark.parametrize("size", [(1, 1), (3, 400), (20_000, 3), (20_000, 60)])
+def test_the_smallest_and_longest_pictures_are_no_fault(size):
+    """A strip of 400 by 3 pixels was made 98,000 pixels long."""
     assert read_picture(np.zeros((*size, 3), dtype=np.uint8)).lines == ()
 
 

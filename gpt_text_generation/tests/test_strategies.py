@@ -1,0 +1,156 @@
+"""The comparison of strategies: equal budgets, the nearest to people chosen, intervals over blocks."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gpt_text_generation import strategies as module
+from gpt_text_generation.decoding import generation_configs, settings_for
+from gpt_text_generation.strategies import (
+    GRIDS,
+    HUMAN,
+    MEASURES,
+    StrategiesConfig,
+    described,
+    distance,
+    openings,
+    strategies,
+    summary,
+    write_all,
+)
+from gpt_text_generation.strategy_figure import draw_strategies
+from shared.config import parse_config
+from shared.datasets import Example
+from shared.errors import UserError
+from shared.language_model import load_language_model
+
+WORDS = "the cat sat on the mat and the dog ran after the cat".split()
+
+
+@pytest.fixture
+def model(tiny_language_model):
+    return load_language_model(str(tiny_language_model("llama")), "transformers")
+
+
+@pytest.fixture
+def reviews(monkeypatch):
+    """Reviews of shuffled words, long enough but for every third."""
+    draws = np.random.default_rng(0)
+    texts = [" ".join(draws.permutation(WORDS * (1 if number % 3 == 0 else 4))) for number in range(60)]
+    monkeypatch.setattr(module, "load_examples", lambda name: [Example(f"{text}<br /><br />the end") for text in texts])
+
+
+@pytest.fixture
+def encoder(monkeypatch):
+    """Vectors of word counts in place of MiniLM's."""
+
+    def encode(texts, **_):
+        counts = np.array([[1.0, *(text.split().count(word) for word in WORDS)] for text in texts])
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    monkeypatch.setattr("shared.text_encoder.load_text_encoder", lambda name: SimpleNamespace(encode=encode))
+
+
+def test_every_strategy_has_the_same_number_of_tries_and_its_own_settings_among_them():
+    assert list(GRIDS) == list(generation_configs)
+    assert {len(changes) for changes in GRIDS.values()} == {4}
+    for strategy, changes in GRIDS.items():
+        assert changes[0] == {}
+        tried = [settings_for(strategy, **change) for change in changes]
+        assert len(set(tried)) == 4
+
+
+def test_openings_are_long_reviews_cut_in_two_and_no_two_blocks_share_one(model, reviews):
+    config = StrategiesConfig(blocks=2, openings=3, prompt_tokens=6, new_tokens=20)
+    blocks = openings(config, model)
+    assert [len(block) for block in blocks] == [3, 3, 3]
+    prompts = [sample.prompt for block in blocks for sample in block]
+    assert len(set(prompts)) == 9
+    for sample in blocks[0]:
+        assert len(model.encode(sample.prompt)) <= 8 and "<br" not in sample.text and sample.source == HUMAN
+    assert openings(config, model) == blocks
+    assert openings(StrategiesConfig(blocks=2, openings=3, prompt_tokens=6, new_tokens=20, seed=1), model) != blocks
+    with pytest.raises(UserError, match="--openings 50: only .* reviews are long enough"):
+        openings(StrategiesConfig(blocks=2, openings=50, prompt_tokens=6, new_tokens=20), model)
+
+
+@pytest.mark.parametrize("strategy", ["sampling", "dry", "beam_search"])
+def test_a_text_follows_from_its_seed_and_place(model, strategy):
+    prompts = ["the cat", "a dog", "the cat"]
+    texts = write_all(model, prompts, strategy, {}, 12, (0, 1))
+    assert texts == write_all(model, prompts, strategy, {}, 12, (0, 1))
+    drawn = strategy != "beam_search"
+    assert (texts != write_all(model, prompts, strategy, {}, 12, (0, 2))) == drawn
+    assert (texts[0] != texts[2]) == drawn
+
+
+def test_distance_is_zero_for_the_same_and_adds_up():
+    human = dict.fromkeys(MEASURES, 0.5) | {"perplexity": 20.0}
+    assert distance(human, human) == 0
+    assert distance(human | {"rep_4": 0.7, "perplexity": 10.0}, human) == pytest.approx(0.2 + math.log(2))
+
+
+def test_intervals_by_hand():
+    """Mean 2, standard deviation 1, so the half width is 4.303 / sqrt(3) with two degrees of freedom."""
+    found = summary([dict.fromkeys(MEASURES, value) for value in (1.0, 2.0, 3.0)])
+    assert found["rep_4"] == 2
+    assert found["rep_4_interval"] == pytest.approx([2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5], rel=1e-4)
+
+
+def test_settings_are_told_in_words():
+    assert described("sampling", {"temperature": 0.9}) == "temperature 0.9, top_k 50"
+    assert described("greedy", {}) == "–"
+
+
+def test_the_whole_comparison_and_it_goes_on_where_it_was_killed(
+    tiny_language_model, reviews, encoder, tmp_path, monkeypatch
+):
+    how = {"model": str(tiny_language_model("llama")), "blocks": 2, "openings": 3, "prompt_tokens": 6, "new_tokens": 20}
+    config = StrategiesConfig(**how, run=str(tmp_path / "run"))
+    outcome = strategies(config)
+    assert [row["strategy"] for row in outcome.rows] == [*GRIDS, HUMAN]
+    for row in outcome.rows:
+        for name in MEASURES:
+            low, high = row[f"{name}_interval"]
+            assert low <= row[name] <= high
+        assert (row["tokens_per_s"] is None) == (row["strategy"] == HUMAN)
+    kept = list((tmp_path / "run").iterdir())
+    assert len(kept) == len(GRIDS) * (4 + 2)
+    assert len(json.loads(kept[0].read_text())["texts"]) == 3
+    monkeypatch.setattr(module, "write_all", lambda *_: pytest.fail("was written again"))
+    again = strategies(config)
+    drop = [{**row, "tokens_per_s": None} for row in again.rows]
+    assert drop == [{**row, "tokens_per_s": None} for row in outcome.rows]
+
+
+def test_the_chosen_settings_are_those_nearest_to_people(tiny_language_model, reviews, encoder, tmp_path, monkeypatch):
+    def scores(groups, model, encoder):
+        near = {"greedy 2", "sampling 3", HUMAN}
+        return {name: dict.fromkeys(MEASURES, 0.5 if name in near else 0.9) | {"perplexity": 9.0} for name in groups}
+
+    monkeypatch.setattr(module, "measure_block", scores)
+    monkeypatch.setattr(module, "write_all", lambda model, prompts, *_: ["x"] * len(prompts))
+    how = {"model": str(tiny_language_model("llama")), "blocks": 2, "openings": 2, "prompt_tokens": 6, "new_tokens": 20}
+    rows = {row["strategy"]: row for row in strategies(StrategiesConfig(**how, run=str(tmp_path))).rows}
+    assert rows["greedy"]["settings"] == described("greedy", GRIDS["greedy"][2])
+    assert rows["sampling"]["settings"] == described("sampling", GRIDS["sampling"][3])
+    assert rows["nucleus"]["settings"] == described("nucleus", {})  # all alike: the first
+
+
+def test_the_picture_is_written_whole(tmp_path):
+    rows = [
+        {"strategy": name, "distinct_2": 0.5, "distinct_2_interval": [0.4, 0.6], "perplexity": 9.0,
+         "perplexity_interval": [-2.0, 20.0]}
+        for name in ("greedy", HUMAN)
+    ]  # fmt: skip
+    draw_strategies(rows, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("flag", ["--blocks 1", "--openings 1", "--prompt_tokens 0", "--new_tokens 4"])
+def test_settings_that_make_no_sense_are_one_clear_line(flag):
+    with pytest.raises(UserError, match=f"{flag}: give at least"):
+        parse_config(StrategiesConfig, flag.split())
