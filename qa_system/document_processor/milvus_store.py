@@ -2,7 +2,8 @@
 
 Vectors and BM25 are searched by Milvus. Its BM25 reads the terms of our own analysis, so English and Chinese are found
 as on one machine, and its scores are ours times k1 + 1. `--store FILE.db` is milvus-lite, the same client over a file,
-with which this is tested.
+with which this is tested: its k1 is 1.5 whatever it is told, and in a search restricted to some sources it counts terms
+in these only, so that its scores differ a little.
 
 Milvus knows no transactions, so an update adds the new passages first and deletes the old ones last: nobody finds
 nothing. Killed in between, it leaves both; adding the document again puts that right.
@@ -41,6 +42,7 @@ MOST_BYTES = 65_000  # of a text field
 MOST_CHARACTERS = MOST_BYTES // 4
 BATCH = 500  # rows a request
 MOST_ROWS = 16_384  # of an answer
+DEPTH = 1000  # passages for which BM25 is asked
 
 
 class MilvusStore:
@@ -326,7 +328,9 @@ class _SparseLeg:
         return sum(np.log1p((n - d + 0.5) / (d + 0.5)) for d in df)
 
     def scores_of(self, query: Sequence[str], ids: Sequence[int]) -> np.ndarray:
-        found, scores = self.search(query, len(ids), among=np.asarray(ids))
+        """The scores (N,); 0 also for what is not among the best 1000, since a search among `ids` only would
+        count terms among these only."""
+        found, scores = self.search(query, DEPTH)
         known = dict(zip(found.tolist(), scores.tolist(), strict=True))
         return np.array([known.get(int(row), 0.0) for row in ids])
 
