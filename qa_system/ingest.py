@@ -93,7 +93,7 @@ def ingest(config: IngestConfig, paths: Sequence[str]) -> dict[str, Any]:
     files = files_of(paths)
     with Timer() as timer, StopRequest() as stop:
         store = open_store(config.store, config.embedding, create=True)
-        known = {line.source: line.id for line in store.documents() if store.split_of(line.source) == config.split}
+        known = {line.source: line.id for line in store.documents() if line.split == config.split}
         new = [path for path in files if known.get(str(path)) != _sha256(path)]
         counts: Counter[str] = Counter(unchanged=len(files) - len(new))
         refused: Counter[str] = Counter()

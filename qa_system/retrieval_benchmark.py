@@ -123,7 +123,11 @@ def measure_retrieval(config: RetrievalConfig) -> Outcome:
                     # Places instead of scores: `rank` has put equal scores in its own order.
                     rankings[question] = {passages[row - 1].id: -place for place, row in enumerate(found.rows)}
                 scores = evaluate_rankings(rankings, collection.judgements)
-                speed = _speed(lambda text: retriever.search(text, 10), questions)  # noqa: B023
+
+                def answer(text: str, retriever: HybridRetriever = retriever) -> None:
+                    retriever.rank(view, analyse(text), retriever.encode(text), 10, chinese=is_han(text))
+
+                speed = _speed(answer, questions)
                 rows.append({"method": method, **scores.mean, "queries_per_s": speed})
             terms = [analyse(question) for question in questions]
             only_bm25 = _speed(lambda query: view.sparse.search(query, 100), terms)

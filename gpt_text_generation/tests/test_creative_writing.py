@@ -83,11 +83,7 @@ def finished(answer=told, **about):
 @pytest.mark.parametrize(
     "text, whole",
     [
-<<<<<<< HEAD
-        ("One. Two! “Three?” he said. Fog", ["One.", "Two!", "“Three?”", "he said."]),
-=======
         ("One. Two! “Three?” he said. Four", ["One.", "Two!", "“Three?”", "he said."]),
->>>>>>> wt-lm
         ("It cost 3.5 coins... Then no more.", ["It cost 3.5 coins...", "Then no more."]),
         ("第一句。“第二句！”他说。第三", ["第一句。", "“第二句！”", "他说。"]),
         ("No mark\nA line. ", ["No mark", "A line."]),

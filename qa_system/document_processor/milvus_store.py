@@ -2,7 +2,8 @@
 
 Vectors and BM25 are searched by Milvus. Its BM25 reads the terms of our own analysis, so English and Chinese are found
 as on one machine, and its scores are ours times k1 + 1. `--store FILE.db` is milvus-lite, the same client over a file,
-with which this is tested.
+with which this is tested: its k1 is 1.5 whatever it is told, and in a search restricted to some sources it counts terms
+in these only, so that its scores differ a little.
 
 Milvus knows no transactions, so an update adds the new passages first and deletes the old ones last: nobody finds
 nothing. Killed in between, it leaves both; adding the document again puts that right.
@@ -41,6 +42,7 @@ MOST_BYTES = 65_000  # of a text field
 MOST_CHARACTERS = MOST_BYTES // 4
 BATCH = 500  # rows a request
 MOST_ROWS = 16_384  # of an answer
+DEPTH = 1000  # passages for which BM25 is asked
 
 
 class MilvusStore:
@@ -129,7 +131,7 @@ class MilvusStore:
             ]
             for start in range(0, len(rows), BATCH):
                 self._client.upsert(self._passages, rows[start : start + BATCH])
-            self._write_record(document, version, split, describe(document, len(chunks), metadata or {}))
+            self._write_record(document, version, describe(document, split, len(chunks), metadata or {}))
         self._client.delete(self._passages, filter=f"source == {_quoted(document.source)} and version != {version}")
         return "unchanged" if unchanged else "updated" if before else "added"
 
@@ -166,11 +168,6 @@ class MilvusStore:
         """All documents, by source."""
         found = self._all(self._documents, "part == 0 and source != ''", ["about"])
         return sorted((StoredDocument(**row["about"]["line"]) for row in found), key=lambda line: line.source)
-
-    def split_of(self, source: str) -> str | None:
-        """How this document was cut, as `add` was told; None where there is no such source."""
-        record = self._record(source)
-        return record["split"] if record else None
 
     def document(self, source: str) -> Document | None:
         parts = self._all(self._documents, f"source == {_quoted(source)}", ["part", "content"])
@@ -240,11 +237,9 @@ class MilvusStore:
         found = self._all(self._documents, f"source == {_quoted(source)} and part == 0", ["about"])
         return found[0]["about"] if found else None
 
-    def _write_record(self, document: Document, version: int, split: str, line: StoredDocument) -> None:
+    def _write_record(self, document: Document, version: int, line: StoredDocument) -> None:
         self._client.delete(self._documents, filter=f"source == {_quoted(document.source)}")
-        self._write_parts(
-            document.source, {"version": version, "split": split, "line": asdict(line)}, as_json(document)
-        )
+        self._write_parts(document.source, {"version": version, "line": asdict(line)}, as_json(document))
 
     def _write_parts(self, source: str, about: Mapping[str, Any], content: str) -> None:
         """The first part, which says that the record is there, is written last."""
@@ -254,7 +249,7 @@ class MilvusStore:
                 "key": _number(source, str(part)),
                 "source": source,
                 "part": part,
-                "about": about,
+                "about": about if part == 0 else {},
                 "content": content[start : start + MOST_CHARACTERS],
                 "unused": [0.0, 0.0],
             }
@@ -278,6 +273,8 @@ class MilvusStore:
 
     def search(self, leg: str, query: Any, k: int, among: Sequence[int] | np.ndarray | None) -> tuple:
         """Ids and scores of one leg's best k: `bm25` by a text of terms, `vector` by a vector."""
+        if among is not None and not len(among):
+            return np.empty(0, dtype=np.int64), np.empty(0)
         condition = f"row in {[int(row) for row in among]}" if among is not None else ""
         found = self._client.search(
             self._passages,
@@ -308,7 +305,8 @@ class _DenseLeg:
 
     def vectors(self, ids: Sequence[int]) -> np.ndarray:
         found = {row["row"]: row["vector"] for row in self._store._query(self._store._passages, ids, ["row", "vector"])}
-        return np.array([found[int(row)] for row in ids], dtype=np.float32)
+        nowhere = [0.0] * self._store.embedder.width  # of one that was deleted in this moment
+        return np.array([found.get(int(row), nowhere) for row in ids], dtype=np.float32)
 
 
 class _SparseLeg:
@@ -330,7 +328,9 @@ class _SparseLeg:
         return sum(np.log1p((n - d + 0.5) / (d + 0.5)) for d in df)
 
     def scores_of(self, query: Sequence[str], ids: Sequence[int]) -> np.ndarray:
-        found, scores = self.search(query, len(ids), among=np.asarray(ids))
+        """The scores (N,); 0 also for what is not among the best 1000, since a search among `ids` only would
+        count terms among these only."""
+        found, scores = self.search(query, DEPTH)
         known = dict(zip(found.tolist(), scores.tolist(), strict=True))
         return np.array([known.get(int(row), 0.0) for row in ids])
 

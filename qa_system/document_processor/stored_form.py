@@ -20,6 +20,8 @@ class StoredDocument:
     pages: int
     pages_without_text: int
     """Empty and failed ones: nothing of them can be found."""
+    split: str
+    """How it was cut, in the words of who added it."""
     chunks: int
     added: str
     """When, as ISO 8601 in UTC."""
@@ -27,13 +29,20 @@ class StoredDocument:
     """What the user wants kept with it."""
 
 
-def describe(document: Document, chunks: int, metadata: Mapping[str, Any]) -> StoredDocument:
+def describe(document: Document, split: str, chunks: int, metadata: Mapping[str, Any]) -> StoredDocument:
     """The line for a document that is added now."""
     without_text = sum(page.status in ("empty", "failed") for page in document.pages)
     added = datetime.now(UTC).isoformat(timespec="seconds")
-    pages = len(document.pages)
     return StoredDocument(
-        document.source, document.id, document.kind, pages, without_text, chunks, added, dict(metadata)
+        source=document.source,
+        id=document.id,
+        kind=document.kind,
+        pages=len(document.pages),
+        pages_without_text=without_text,
+        split=split,
+        chunks=chunks,
+        added=added,
+        metadata=dict(metadata),
     )
 
 

@@ -161,7 +161,7 @@ class VectorStore:
                 made_with = {"width": str(embedder.width), "fingerprint": embedder.fingerprint}
                 writer.executemany("INSERT INTO settings VALUES (?, ?)", made_with.items())
             self._delete(writer, document.source)
-            line = as_json(describe(document, len(rows), metadata))
+            line = as_json(describe(document, split, len(rows), metadata))
             values = document.source, document.id, split, line, as_json(document)
             writer.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", values)
             fields = "id, source, text, place, terms, vector, chinese"
@@ -217,12 +217,6 @@ class VectorStore:
         with self._lock:
             found = self._reader.execute("SELECT line FROM documents ORDER BY source").fetchall()
         return [StoredDocument(**json.loads(line)) for (line,) in found]
-
-    def split_of(self, source: str) -> str | None:
-        """How this document was cut, as `add` was told; None where there is no such source."""
-        with self._lock:
-            found = self._reader.execute("SELECT split FROM documents WHERE source = ?", (source,)).fetchone()
-        return found[0] if found else None
 
     def document(self, source: str) -> Document | None:
         """The document as it was read: text, lines and pages."""

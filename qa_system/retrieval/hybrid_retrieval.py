@@ -142,6 +142,11 @@ class HybridRetriever:
         if self.fusion.method == "hybrid" and has_vectors:
             # A row's own weight, by its language.
             weight = self._dense_weights(chinese, view.are_chinese(rows))
+            # What the cosine found without having a say was not found.
+            kept = (bm25 > 0) | (weight > 0)
+            rows, bm25, cosines, weight = rows[kept], bm25[kept], cosines[kept], weight[kept]
+            if not len(rows):
+                return Ranked(rows, *np.zeros((3, 0)))
         if self.fusion.method == "ranks":
             scores = (1 - weight) * _by_rank(rows, by_words[0]) + weight * _by_rank(rows, by_meaning[0])
         else:

@@ -28,23 +28,28 @@ def test_it_does_what_the_store_in_a_folder_does(store, tmp_path, hashed_words, 
     local = VectorStore(tmp_path / "local", hashed_words)
     for opened in (store, local):
         for source, texts in DOCUMENTS.items():
-            assert opened.add(*make_document(source, texts, headings=("Title",)), split="s") == "added"
-        assert opened.add(*make_document("a.txt", DOCUMENTS["a.txt"], headings=("Title",)), split="s") == "unchanged"
-    # Every score is the same, words, meaning and both, in English and Chinese.
-    for method in ("bm25", "dense", "hybrid"):
+            assert opened.add(*make_document(source, texts), split="s") == "added"
+        assert opened.add(*make_document("a.txt", DOCUMENTS["a.txt"]), split="s") == "unchanged"
+    # Nearly the same scores, by words, meaning and both, in English and Chinese: milvus-lite's k1
+    # is 1.5, which changes these by 1 or 2 %.
+    for method, tolerance in (("bm25", 0.05), ("dense", 1e-5), ("hybrid", 0.05)):
         for question in ("red engine flow", "机翼热流", "don't wing"):
             far, near = (HybridRetriever(opened, Fusion(method=method)).search(question) for opened in (store, local))
-            assert {hit.chunk: hit.score for hit in far} == pytest.approx({hit.chunk: hit.score for hit in near})
-            assert [hit.bm25 for hit in far] == pytest.approx([hit.bm25 for hit in near])
+            right = {hit.chunk: hit.score for hit in near}
+            assert {hit.chunk: hit.score for hit in far} == pytest.approx(right, rel=tolerance)
+            right = {hit.chunk: hit.cosine for hit in near}
+            assert {hit.chunk: hit.cosine for hit in far} == pytest.approx(right, abs=1e-5)
     only = HybridRetriever(store).search("wing flow", sources=["纸.txt"])
     assert {hit.chunk.source for hit in only} == {"纸.txt"}
-    document, chunks = make_document("纸.txt", DOCUMENTS["纸.txt"], headings=("Title",))
+    assert HybridRetriever(store).search("wing flow", sources=["nowhere"]) == []
+    document, chunks = make_document("纸.txt", DOCUMENTS["纸.txt"])
     assert store.document("纸.txt") == document
     assert {hit.chunk for hit in only} == set(chunks)
-    assert [(line.source, line.chunks) for line in store.documents()] == [("a.txt", 2), ("纸.txt", 2)]
-    assert store.split_of("a.txt") == "s" and store.split_of("nowhere") is None and store.document("nowhere") is None
+    listed = [(line.source, line.chunks, line.split) for line in store.documents()]
+    assert listed == [("a.txt", 2, "s"), ("纸.txt", 2, "s")]
+    assert store.document("nowhere") is None
     # An update and a deletion.
-    assert store.add(*make_document("a.txt", ["green wing"], headings=("Title",))) == "updated"
+    assert store.add(*make_document("a.txt", ["green wing"])) == "updated"
     assert HybridRetriever(store, Fusion(method="bm25")).search("red engine") == []
     assert len(store) == 3
     assert store.delete("纸.txt") == 2 and store.delete("纸.txt") == 0
