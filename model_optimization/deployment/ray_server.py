@@ -116,7 +116,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         import ray
         from ray import serve
     except ImportError as error:
-        raise UserError("Ray is not installed: run `make setup EXTRAS=scale`, or use fastapi_server") from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"no Ray Serve ({reason}): run `make setup EXTRAS=scale`, or use fastapi_server") from error
     if config.models:
         models = Path(config.models).resolve()
     else:

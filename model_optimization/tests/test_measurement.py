@@ -29,12 +29,13 @@ def test_speeds_are_those_of_the_calls(monkeypatch):
     seconds = {BASELINE: [[0.04] * 10, [0.02] * 10], "quick": [[0.01] * 10, [0.01] * 9 + [0.03]]}
     monkeypatch.setattr(measurement, "_take_turns", lambda *_: seconds)
     monkeypatch.setattr(measurement, "peak_mb", lambda folder: 7.0)
-    texts = [Example("a", label=1), Example("b", label=0)]
+    texts = [Example("a", label=1), Example("b", label=0), Example("c", label=1)]
     slow, quick = measure([Fixed(BASELINE), Fixed("quick")], texts, [4], 2, 0.01)
     assert quick["speed_up"] == pytest.approx(3) and slow["speed_up"] == 1
     assert quick["p50_ms"] == pytest.approx(10) and quick["p95_ms"] == pytest.approx(11)
     assert quick["texts_per_s"] == pytest.approx(4 * 20 / 0.22) and slow["texts_per_s"] == pytest.approx(4 * 20 / 0.6)
-    assert (slow["accuracy"], slow["batch"], slow["size_mb"], slow["peak_mb"]) == (0.5, 4, 3.0, 7.0)
+    assert (slow["batch"], slow["size_mb"], slow["peak_mb"]) == (4, 3.0, 7.0)
+    assert slow["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_what_is_timed_lies_evenly_over_the_whole_set(monkeypatch):

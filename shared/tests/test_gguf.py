@@ -35,6 +35,7 @@ def quick(tmp_path, monkeypatch):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     def save(folder):
+        assert not hasattr(made.config, "quantization_config"), "what is saved is no longer quantized"
         folder.mkdir(exist_ok=True)
         (folder / gguf.WHOLE).write_text("{}")
 
