@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT
-from shared.config import check, parse_config
+from shared.config import check, parse_config, split_texts
 from shared.errors import UserError, run_program
 from shared.files import atomic_path
 from shared.logging import print_result, setup_logging
@@ -81,23 +81,6 @@ def _write(answers: Iterable[dict[str, Any]], output: str | None) -> None:
         return
     with atomic_path(Path(output)) as draft, open(draft, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
-
-
-def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The options, each with its value, and the texts among or after them. After `--` all are texts."""
-    options: list[str] = []
-    texts: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--":
-            texts.extend(rest)
-        elif not argument.startswith("--"):
-            texts.append(argument)
-        else:
-            options.append(argument)
-            if "=" not in argument and argument != "--help" and (value := next(rest, None)) is not None:
-                options.append(value)
-    return options, texts
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -68,6 +68,23 @@ def parse_command(
     return name, parse_config(commands[name], rest, prog=f"{prog} {name}")
 
 
+def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options, each with its value, and the texts among or after them. After `--` all are texts."""
+    options: list[str] = []
+    texts: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            texts.extend(rest)
+        elif not argument.startswith("--"):
+            texts.append(argument)
+        else:
+            options.append(argument)
+            if "=" not in argument and argument != "--help" and (value := next(rest, None)) is not None:
+                options.append(value)
+    return options, texts
+
+
 def read_settings(file: Path, config_class: type) -> dict[str, Any]:
     """The settings in a YAML file. Raises UserError where it is unreadable or holds an unknown key."""
     try:

@@ -1,0 +1,1 @@
+"""Documents in: read page by page, cut into passages, kept in a store."""

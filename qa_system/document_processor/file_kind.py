@@ -1,0 +1,58 @@
+"""What kind of document a file is, told from its bytes; its name decides only between kinds of plain text."""
+
+import zipfile
+from pathlib import Path
+
+from qa_system.document_processor.errors import Unreadable
+
+MARKDOWN = {".md", ".markdown", ".mdown"}
+HTML = {".html", ".htm", ".xhtml"}
+KINDS = "give PDF, DOCX, HTML, Markdown or plain text"
+# Beginnings of files that are often taken for documents, with what to say.
+OTHERS = {
+    b"\xd0\xcf\x11\xe0": f"it is an old Office file or an encrypted one: save it as .docx without a password; {KINDS}",
+    b"{\\rtf": f"it is an RTF file: save it as .docx; {KINDS}",
+    b"\x89PNG": f"it is a picture: {KINDS}",
+    b"\xff\xd8\xff": f"it is a picture: {KINDS}",
+    b"GIF8": f"it is a picture: {KINDS}",
+    b"\x1f\x8b": f"it is an archive: {KINDS}",
+    b"7z\xbc\xaf": f"it is an archive: {KINDS}",
+    b"Rar!": f"it is an archive: {KINDS}",
+    b"\x7fELF": f"it is a program: {KINDS}",
+    b"MZ": f"it is a program: {KINDS}",
+}
+
+
+def kind_of(path: Path) -> str:
+    """pdf, docx, html, markdown or text. Raises Unreadable for anything else."""
+    with path.open("rb") as file:
+        start = file.read(8192)
+    suffix = path.suffix.lower()
+    if b"%PDF-" in start[:1024]:
+        return "pdf"
+    if suffix == ".pdf":
+        raise Unreadable("malformed", "it does not begin as a PDF does: check that the file is whole")
+    if start.startswith(b"PK\x03\x04"):
+        return _kind_of_archive(path)
+    for beginning, line in OTHERS.items():
+        if start.startswith(beginning) and not (beginning == b"MZ" and b"\0" not in start):
+            raise Unreadable("unknown kind", line)
+    if suffix == ".docx":
+        raise Unreadable("malformed", "it is no DOCX file inside: check that the file is whole")
+    if suffix in MARKDOWN:
+        return "markdown"
+    begins = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
+    if suffix in HTML or begins.startswith((b"<!doctype html", b"<html")):
+        return "html"
+    return "text"
+
+
+def _kind_of_archive(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise Unreadable("malformed", "it begins as a DOCX file does but is damaged: save it again") from error
+    if "word/document.xml" in names:
+        return "docx"
+    raise Unreadable("unknown kind", f"it is an archive without a Word document: {KINDS}")

@@ -1,0 +1,103 @@
+"""Text from pictures: the lines of a scanned page, Chinese and English, with their places.
+
+PP-OCR (PaddleOCR) through rapidocr, whose models lie in its package: nothing is downloaded. It finds lines in any
+direction but cannot tell which way up a page is; therefore all lines vote, and a page that lies on its side or its head
+is turned and read again.
+"""
+
+import functools
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from shared.reading_order import Rectangle
+
+LEAST_SCORE = 0.5  # lines read with less confidence are noise, pictures, handwriting
+LONGEST_SIDE = 2000  # pixels; larger pictures are made smaller
+SHORTEST_SIDE = 736  # smaller pictures are made larger, but never beyond the longest side: strips stay strips
+MOST_VOTERS = 24  # longest lines that are asked which way up the page is
+
+
+@dataclass(frozen=True, slots=True)
+class OcrLine:
+    """A line: its text, its place in pixels of the upright picture, how sure the model is (0 to 1)."""
+
+    text: str
+    box: Rectangle
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class OcrPage:
+    """The lines of a picture, in no order that means anything; see shared.reading_order."""
+
+    lines: tuple[OcrLine, ...]
+    turns: int
+    """Quarter turns counter-clockwise that make the picture upright; boxes are those of the upright picture."""
+
+
+def read_picture(picture: np.ndarray, threads: int = 0) -> OcrPage:
+    """Find and read the lines of a picture, `(height, width, 3)` of RGB bytes, whichever way it lies.
+
+    `threads` 0 takes as many as OMP_NUM_THREADS says, else every core. Raises ValueError for an array of another kind.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+        raise ValueError(f"picture of shape {picture.shape} and type {picture.dtype}: give (height, width, 3) bytes")
+    engine = _engine(threads)
+    picture = np.ascontiguousarray(picture[:, :, ::-1])  # OpenCV's order of colours
+    crops, corners = _find_lines(engine, picture)
+    turns = _turns(engine, crops, corners)
+    if turns:
+        picture = np.ascontiguousarray(np.rot90(picture, turns))
+        crops, corners = _find_lines(engine, picture)
+    if not crops:
+        return OcrPage((), turns)
+    read = engine.recognize_txt(crops)
+    lines = []
+    for quad, text, score in zip(corners, read.txts, read.scores, strict=True):
+        if text.strip() and score >= LEAST_SCORE:
+            (left, top), (right, bottom) = quad.min(axis=0).tolist(), quad.max(axis=0).tolist()
+            lines.append(OcrLine(text, (left, top, right, bottom), float(score)))
+    return OcrPage(tuple(lines), turns)
+
+
+@functools.lru_cache(maxsize=1)
+def _engine(threads: int) -> Any:
+    from rapidocr import RapidOCR
+
+    threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)  # that ONNX Runtime itself does not heed
+    settings = {"Global.log_level": "critical", "Det.limit_type": "max", "Det.limit_side_len": LONGEST_SIDE}
+    return RapidOCR(params=settings | {"EngineConfig.onnxruntime.intra_op_num_threads": threads or -1})
+
+
+def _find_lines(engine: Any, picture: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """The lines cut out, tall ones turned counter-clockwise, and their corners in the picture, (n, 4, 2)."""
+    import cv2
+    from rapidocr.main import RapidOCRError
+    from rapidocr.utils.process_img import map_boxes_to_original
+
+    height, width = picture.shape[:2]
+    scale = min(max(1.0, SHORTEST_SIDE / min(height, width)), LONGEST_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    record: dict[str, Any] = {}  # rapidocr notes here the margin that it puts around strips
+    try:
+        crops, found = engine.detect_and_crop(scaled, record)
+    except RapidOCRError:  # nothing is found
+        return [], np.zeros((0, 4, 2))
+    return crops, map_boxes_to_original(found.boxes, record, size[1], size[0]) / scale
+
+
+def _turns(engine: Any, crops: list[np.ndarray], corners: np.ndarray) -> int:
+    """Quarter turns counter-clockwise that make the page upright, by a vote of its lines, long ones counting more."""
+    if not crops:
+        return 0
+    sizes = np.ptp(corners, axis=1)  # (n, 2): width, height
+    tall = sizes[:, 1] > 1.5 * sizes[:, 0]
+    sideways = bool(sizes.max(axis=1)[tall].sum() > 0.5 * sizes.max(axis=1).sum())
+    voters = sorted(np.flatnonzero(tall == sideways), key=lambda each: -sizes[each].max())[:MOST_VOTERS]
+    _, votes = engine.cls_and_rotate([crops[number] for number in voters])
+    flipped = sum(score if label == "180" else -score for label, score in votes.cls_res) > 0
+    return int(sideways) + 2 * int(flipped)
