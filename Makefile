@@ -2,7 +2,7 @@
 
 # The Python that makes .venv; afterwards everything runs on .venv's own.
 PYTHON ?= python3
-# More extras to install: scale, wandb, langchain, or all.
+# More extras to install: scale, wandb, langchain, peers, or all.
 EXTRAS ?=
 # Folder with the measuring sets of docs/data.md; without it, benchmarks that need one are left out.
 DATA ?=

@@ -107,7 +107,7 @@ def _save_tiny_model(folder: Path, kind: str, window: int) -> None:
     end = fast.eos_token_id
     common = {"vocab_size": len(fast), "bos_token_id": end, "eos_token_id": end, "initializer_range": 0.25}
     if kind == "llama":
-        sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+        sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
         config = LlamaConfig(num_key_value_heads=2, max_position_embeddings=window, **sizes, **common)
     else:
         layers = {"gpt2": 4, "distilgpt2": 2}[kind]

@@ -120,15 +120,18 @@ def write_file(story: Story, writer: Writer, file: Path, with_revision: bool) ->
     Raises UserError where not one sentence could be kept.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a", encoding="utf-8") as growing:
-        for piece in tell(story, writer):
-            growing.write(piece)
-            growing.flush()
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+    try:
+        with open(file, "a", encoding="utf-8") as growing:
+            for piece in tell(story, writer):
+                growing.write(piece)
+                growing.flush()
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+    finally:
+        if not story.texts:  # nothing to go on with
+            file.unlink()
     sys.stdout.write("\n")
     if not story.texts and not writer.cancelled():
-        file.unlink()
         raise UserError("not one sentence was worth keeping: give another topic, seed or model")
     taken = 0
     if story.texts:

@@ -1,5 +1,6 @@
 """The demo page's second part: a story written before the visitor's eyes, which can be stopped and gone on with."""
 
+import re
 from typing import Any
 
 import streamlit as st
@@ -38,29 +39,34 @@ def show(page: Page) -> None:
     if "story" not in state:
         return
     story: Story = state["story"]
+    notes = st.container()
     for line in state.get("story_limits", []):
-        st.caption(line[page.language])
+        notes.caption(line[page.language])
     place = st.empty()
     place.markdown(_visible(story))
     if state.get("story_at_work"):
-        _work(page, story, place)
+        _work(page, story, notes, place)
     if story.texts:
         st.download_button(say("download_story"), story.markdown(), "story.md", "text/markdown", key="story-file")
         st.caption(say("story_facts", n=count_words(story.text), sections=len(story.texts)))
 
 
-def _work(page: Page, story: Story, place: Any) -> None:
+def _work(page: Page, story: Story, notes: Any, place: Any) -> None:
     """Write on, or revise. The button to stop ends this function; the story has then what was written."""
     state = st.session_state
     if (model := model_or_say(page)) is None:
         state["story_at_work"] = ""
         return
-    state["story_limits"] = limits(model, story.plan.topic)
+    if not state["story_limits"]:
+        state["story_limits"] = limits(model, story.plan.topic)
+        for line in state["story_limits"]:
+            notes.caption(line[page.language])
     state["story_seed"] = state.get("story_seed", 0) + 1000  # every go draws anew
     writer = Writer(model, story.plan, seed=state["story_seed"])
     try:
-        for _ in tell(story, writer) if state["story_at_work"] == "tell" else revise(story, writer):
-            place.markdown(_visible(story))
+        with st.spinner(page.say(f"story_work.{state['story_at_work']}")):
+            for _ in tell(story, writer) if state["story_at_work"] == "tell" else revise(story, writer):
+                place.markdown(_visible(story))
         if not story.texts:
             st.warning(page.say("nothing_kept"))
     except UserError as error:
@@ -73,8 +79,8 @@ def _work(page: Page, story: Story, place: Any) -> None:
 
 
 def _visible(story: Story) -> str:
-    """The story's Markdown, as text only: nothing a model writes becomes HTML, a link or a picture."""
-    text = story.markdown().partition("\n")[2]
+    """The story as Markdown below the page's own title. Nothing in it becomes HTML, a link or a picture."""
+    text = re.sub("^#", "###", story.markdown().partition("\n")[2], flags=re.MULTILINE)
     for sign in "[]<$`*_|~":
         text = text.replace(sign, f"\\{sign}")
     return text

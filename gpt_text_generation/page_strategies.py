@@ -38,7 +38,6 @@ class Token(NamedTuple):
 class Written(NamedTuple):
     beginning: str
     tokens: list[Token]
-    ended_by: str
     tokens_per_s: float
 
     @property
@@ -89,6 +88,7 @@ def _write_all(page: Page, beginning: str, chosen: list[str], length: int, seed:
     places = _grid(page, chosen)
     for name in chosen:
         place = places[name]
+        place.caption("…")
         stream = write(model, ids, settings_for(name), max_new_tokens=length, seed=seed)
         with Timer() as timer:
             try:
@@ -98,7 +98,7 @@ def _write_all(page: Page, beginning: str, chosen: list[str], length: int, seed:
                 place.error(page.say("fault", reason=error))
                 continue
         tokens = with_probabilities(model, ids, stream.ids)
-        written[name] = Written(beginning, tokens, stream.reason or "", timer.rate(len(stream.ids)))
+        written[name] = Written(beginning, tokens, timer.rate(len(stream.ids)))
         _fill(page, place, written[name])
 
 
@@ -143,7 +143,7 @@ def _fill(page: Page, place: Any, written: Written) -> None:
         st.html(shaded(written))
         facts = {
             "n": len(written.tokens),
-            "speed": f"{written.tokens_per_s:.0f}",
+            "speed": f"{written.tokens_per_s:.1f}",
             "distinct": f"{distinct_n([tokens], 2):.2f}" if len(tokens) > 1 else "–",
             "repeats": f"{repetition(tokens):.2f}" if len(tokens) > 3 else "–",
         }

@@ -223,7 +223,7 @@ def revise(story: Story, writer: Writer) -> Iterator[bool]:
 def limits(model: Any, topic: str) -> list[dict[str, str]]:
     """What this model is known not to be able to do: lines, each in both languages."""
     said = []
-    if model.config.hidden_size < SMALL:
+    if getattr(model.config, "hidden_size", SMALL) < SMALL:
         said.append(both("generation.limit.small", name=model.name))
     if is_chinese(topic):
         characters = [character for character in topic if is_chinese(character)]

@@ -173,7 +173,8 @@ def show_numbers(row: dict[str, Any], say: Say) -> None:
     with st.container(horizontal=True, gap="large"):
         for measure in METRICS:
             value = row.get(measure)
-            shown = "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+            whole = isinstance(value, int) or (value or 0) >= 100
+            shown = "–" if value is None else f"{value:,.0f}" if whole else f"{value:.1f}"
             st.metric(say(f"serve.{measure}"), shown, width="content")
     faults = [f"{status} × {n}" for status, n in row["by_status"].items() if status != "200"]
     if faults:

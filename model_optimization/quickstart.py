@@ -15,7 +15,7 @@ from shared.errors import run_program
 from shared.logging import print_result, setup_logging
 from shared.report import Section, Text
 
-SECONDS = 180  # measured on 2 cores; the demo's estimate of the time left starts from it
+SECONDS = 170  # measured on 2 cores; the demo's estimate of the time left starts from it
 
 METHODS = "fp32_torch,fp32_onnx,int8_dynamic,magnitude,trimmed_int8,student_int8"
 SMALLEST = "student_int8"

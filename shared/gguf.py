@@ -21,12 +21,15 @@ WHOLE = "config.json"
 def ordinary_folder(folder: Path) -> Path:
     """The folder itself, or, where it has a GGUF file and no safetensors, one in the cache that transformers reads.
 
-    The same content has the same place in the cache. Raises UserError where the file is damaged or of a kind that
-    transformers does not know, and where it has no room in the cache.
+    It may be a GGUF file too. The same content has the same place in the cache. Raises UserError where the file is
+    damaged or of a kind that transformers does not know, and where it has no room in the cache.
     """
-    files = sorted(folder.glob("*.gguf")) if folder.is_dir() else []
-    if not files or any(folder.glob("*.safetensors")):
-        return folder
+    if folder.suffix == ".gguf" and folder.is_file():
+        files = [folder]
+    else:
+        files = sorted(folder.glob("*.gguf")) if folder.is_dir() else []
+        if not files or any(folder.glob("*.safetensors")):
+            return folder
     with open(files[0], "rb") as opened:
         content = hashlib.file_digest(opened, "sha256").hexdigest()
     kept = cache_folder() / f"{files[0].stem}-{content[:16]}"

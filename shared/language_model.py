@@ -6,7 +6,7 @@
         print(piece, end="", flush=True)
 
 transformers  torch, every architecture, batches, and the network itself (`model.network`) for whoever needs more
-onnx          onnxruntime-genai, weights of 8 bits, one text at a time: the faster on most CPUs (fast_decoding.py)
+onnx          onnxruntime-genai, weights of 4 bits, one text at a time: the faster on most CPUs (fast_decoding.py)
 
 Which engine is the faster one is measured once on each machine and kept in the cache.
 """
@@ -29,15 +29,15 @@ log = get_logger(__name__)
 Backend = Literal["auto", "transformers", "onnx"]
 Precision = Literal["fp32", "bf16", "auto"]
 
-ROWS_AT_ONCE = 16  # of a batch; on 2 cores more rows are no faster
+ROWS_AT_ONCE = 16  # of a batch, whose caches lie in memory together
 
 
 def load_language_model(name: str, backend: Backend = "auto", precision: Precision = "fp32") -> "LanguageModel":
-    """The model of this short name (`smollm2`), hub name or path.
+    """The model of this short name (`smollm2`), hub name, or path of a folder or GGUF file.
 
     `auto` takes the engine that is faster on this machine, and transformers where the other one cannot run the model;
-    `model.reason` says why. `precision` is that of the transformers engine. It is fp32 unless asked otherwise: batches
-    and single texts are then equal, and at batch 1 on a CPU bf16 gains little.
+    `model.reason` says why. `precision` is that of the transformers engine. It is fp32 unless asked otherwise, so that
+    a batch writes what its texts alone would; `auto` takes bf16 where the processor gains by it.
 
     Raises UserError for a name that cannot be found, a folder without a causal language model, a damaged file, and for
     `onnx` where that engine cannot run the model.

@@ -18,7 +18,7 @@ import sys
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST, NEWEST = (3, 11), (3, 13)
-HEAVY_EXTRAS = ("scale", "wandb", "langchain")  # neither `make demo` nor `make test` needs them
+HEAVY_EXTRAS = ("scale", "wandb", "langchain", "peers")  # neither `make demo` nor `make test` needs them
 GROUPS = ("all",)  # extras that only name other extras
 
 # MB of 10^6 bytes, rounded up, as measured with the versions in constraints.txt.

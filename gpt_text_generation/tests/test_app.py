@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gpt_text_generation import page_code, page_model, page_story, page_strategies, page_vote
+from gpt_text_generation import page_code, page_model, page_story, page_strategies, page_vote, story_writer
 from gpt_text_generation.evaluation.human_evaluation import STORE
 from gpt_text_generation.evaluation.samples import Sample
 from gpt_text_generation.evaluation.vote_store import VoteStore
@@ -92,7 +92,7 @@ def test_the_odds_are_those_of_the_model(model):
 
 def test_a_likely_token_has_less_shade_than_an_unlikely_one_and_nothing_becomes_html():
     tokens = [Token("<b>&", 1.0, [('"', 1.0)]), Token("odd", 0.001, [("x", 0.9)])]
-    html = shaded(Written('<script>"', tokens, "length", 1.0))
+    html = shaded(Written('<script>"', tokens, 1.0))
     assert "0.00)" in html and "0.75)" in html
     assert "<script" not in html and "<b>" not in html and html.count("title=") == 2
 
@@ -147,7 +147,9 @@ def test_a_story_appears_and_can_be_gone_on_with(open_page, monkeypatch):
     assert "## Two" in " ".join(element.value for element in page.markdown)
 
 
-def test_a_real_tiny_model_writes_a_story_or_says_that_it_could_not(open_page):
+def test_a_real_tiny_model_writes_a_story_or_says_that_it_could_not(open_page, monkeypatch):
+    monkeypatch.setattr(story_writer, "TRIES", 1)  # it never ends a sentence
+    monkeypatch.setattr(story_writer, "TOKENS_A_WORD", 0.4)
     page = open_page()
     page.slider(key="sections").set_value(1)
     page.slider(key="story_length").set_value(160)

@@ -83,7 +83,7 @@ def finished(answer=told, **about):
 @pytest.mark.parametrize(
     "text, whole",
     [
-        ("One. Two! “Three?” he said. Fog", ["One.", "Two!", "“Three?”", "he said."]),
+        ("One. Two! “Three?” he said. Four", ["One.", "Two!", "“Three?”", "he said."]),
         ("It cost 3.5 coins... Then no more.", ["It cost 3.5 coins...", "Then no more."]),
         ("第一句。“第二句！”他说。第三", ["第一句。", "“第二句！”", "他说。"]),
         ("No mark\nA line. ", ["No mark", "A line."]),
@@ -349,6 +349,18 @@ def test_an_exception_in_the_middle_keeps_what_was_written(author, tmp_path):
     with pytest.raises(RuntimeError):
         main(["--topic", "a lighthouse keeper", "--length", "60", "--sections", "3", "--output", str(file)])
     assert set(read_story(file).texts) == {0, 1}
+
+
+def test_a_stop_before_the_first_sentence_leaves_no_file(author, tmp_path, capsys):
+    def stops(request):
+        signal.raise_signal(signal.SIGINT)
+        return OUTLINE
+
+    author(stops)
+    file = tmp_path / "story.md"
+    main(["--topic", "x", "--output", str(file)])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["finished"] is False
+    assert not file.exists()
 
 
 def test_a_model_that_writes_nothing_of_worth_is_said(author, tmp_path):

@@ -91,7 +91,8 @@ def test_it_opens_in_both_languages_with_all_parts(open_page, make_variants, tmp
     page = open_page(language)
     assert not page.exception and not page.error and not page.warning and not page.info
     assert page.title[0].value == phrase("app.page.model_optimization", language)
-    assert [tab.label for tab in page.tabs] == [say(f"tab.{part}", language) for part in ("ship", "text", "drift")]
+    parts = ("ship", "text", "serve", "drift")
+    assert [tab.label for tab in page.tabs] == [say(f"tab.{part}", language) for part in parts]
     assert len(page.get("plotly_chart")) == 1 and len(page.dataframe) == 2
     assert phrase("optimization.method.int8_dynamic", language) in marked(page)
     assert len(page.dataframe[0].value) == len(ROWS)

@@ -81,7 +81,7 @@ def test_a_run_shows_its_numbers_and_four_pictures(open_page, language):
     page = started(open_page(language))
     assert not page.exception and not page.error
     shown = {metric.label: metric.value for metric in page.metric}
-    assert shown[say("p99_ms", language)] == "1,234.5" and shown[say("errors", language)] == "3"
+    assert shown[say("p99_ms", language)] == "1,234" and shown[say("errors", language)] == "3"
     assert len(page.get("plotly_chart")) == 4
     assert say("faults", language, faults="429 × 3") in [caption.value for caption in page.caption]
 

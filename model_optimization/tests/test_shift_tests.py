@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import chi2, kstest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, cross_val_predict
@@ -177,6 +177,11 @@ def test_psi_by_hand():
     few, many = 0.5 / 105, 100.5 / 105
     assert found.statistic == pytest.approx(9 * (few - 0.1) * math.log(few / 0.1) + (many - 0.1) * math.log(many / 0.1))
     assert found.p < 1e-50
+    # Three of ten bins of another height, 100 texts in all: ten bins leave nine degrees of freedom.
+    found = psi(
+        np.arange(1000), np.repeat([50, 150, 250, 350, 450, 550, 650, 750, 850, 950], [4, 16, 10, 14, 6] + [10] * 5)
+    )
+    assert found.p == pytest.approx(chi2.sf(found.statistic / (1 / 1000 + 1 / 100), 9)) and 0.05 < found.p < 0.5
 
 
 def test_psi_of_equal_shares_is_zero():

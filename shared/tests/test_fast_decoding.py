@@ -38,7 +38,10 @@ def test_its_logits_are_nearly_those_of_the_full_weights(fast, tiny_language_mod
     full = load_language_model(str(tiny_language_model("llama")), "transformers")
     ids = fast.encode("the cat sat on the mat and the dog ran after the cat")
     ours, theirs = fast.session().last_logits(ids, 8), full.session().last_logits(ids, 8)
-    assert np.corrcoef(ours, theirs)[:8, 8:].diagonal().min() > 0.99
+    alike = np.corrcoef(ours, theirs)[:8, 8:]
+    # Random weights lose more by rounding than trained ones do; at another position the logits are not alike at all.
+    assert alike.diagonal().mean() > 0.75
+    assert alike.argmax(axis=1).tolist() == list(range(8))
     assert (fast.context, fast.vocabulary, fast.stop_ids) == (full.context, full.vocabulary, full.stop_ids)
 
 
@@ -227,7 +230,7 @@ def test_the_real_builder_refuses_what_it_does_not_know(tiny_language_model, emp
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_the_packaged_model_writes_sense_in_eight_bits():
+def test_the_packaged_model_writes_sense_in_four_bits():
     model = load_language_model("smollm2", "onnx")
     ids = model.encode(model.chat([{"role": "user", "content": "What is the capital of France?"}]))
     assert "Paris" in "".join(Stream(model.session(), ids, max_new_tokens=30))

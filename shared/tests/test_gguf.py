@@ -23,8 +23,9 @@ def test_a_folder_with_safetensors_or_without_any_weights_is_left_as_it_is(tmp_p
 def test_a_damaged_file_is_named_and_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("LAPTOP_LLM_CACHE", str(tmp_path / "cache"))
     (tmp_path / "broken.gguf").write_bytes(b"GGUF and then nothing that makes sense")
-    with pytest.raises(UserError, match=r"broken\.gguf: cannot be loaded .*use the packaged smollm2"):
-        ordinary_folder(tmp_path)
+    for given in (tmp_path, tmp_path / "broken.gguf"):
+        with pytest.raises(UserError, match=r"broken\.gguf: cannot be loaded .*use the packaged smollm2"):
+            ordinary_folder(given)
     assert not list((tmp_path / "cache").glob("*"))
 
 
