@@ -3,7 +3,8 @@
 import streamlit as st
 
 from gpt_text_generation.code_generator import CodeConfig, generate_code
-from gpt_text_generation.page_model import Page
+from gpt_text_generation.code_model import CodeModel
+from gpt_text_generation.page_model import Page, model_or_say
 from shared.errors import UserError
 
 # Description, signature and tests: in English, as the model that ships reads no other.
@@ -46,8 +47,10 @@ def show(page: Page) -> None:
                 candidates=candidates,
                 model=page.model,
             )
+            if (model := model_or_say(page)) is None:
+                return
             with st.spinner(say("code_writing")):
-                state["code"] = generate_code(config, _load(page.model))
+                state["code"] = generate_code(config, CodeModel(model))
         except (UserError, ValueError) as error:
             state.pop("code", None)
             st.error(say("fault", reason=error))
@@ -75,13 +78,6 @@ def _show_outcome(page: Page, code: str, rows: list[dict], result: dict) -> None
         ]
     )
     st.caption(say("code_facts", tries=result["candidates"], passing=result["candidates_passing"]))
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _load(name: str):  # a CodeModel
-    from gpt_text_generation.code_model import TransformersModel
-
-    return TransformersModel(name)
 
 
 def _put(description: str, signature: str, tests: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ def say(key, language="en", **values):
 def model(tiny_language_model):
     from shared.language_model import load_language_model
 
-    return load_language_model(str(tiny_language_model("llama", 512)), "transformers")
+    return load_language_model(str(tiny_language_model("llama", 1024)), "transformers")
 
 
 @pytest.fixture
@@ -107,10 +106,10 @@ def test_an_empty_beginning_is_said(open_page, text):
 
 def test_a_beginning_too_long_for_the_window_is_said(open_page, model):
     page = open_page()
-    page.text_area(key="beginning").set_value("z x " * 200)
+    page.text_area(key="beginning").set_value("z x " * 400)
     write(page, "greedy")
-    n = len(model.encode("z x " * 200))
-    assert [fault.value for fault in page.error] == [say("too_long", n=n, window=512)]
+    n = len(model.encode("z x " * 400))
+    assert [fault.value for fault in page.error] == [say("too_long", n=n, window=1024)]
 
 
 def test_a_model_that_is_none_is_one_line(run_page, tmp_path, monkeypatch):
@@ -177,7 +176,6 @@ def test_code_is_shown_with_its_tests(open_page, monkeypatch):
         return "def f(x):\n    return x + 1\n", rows, result
 
     monkeypatch.setattr(page_code, "generate_code", generate)
-    monkeypatch.setattr(page_code, "_load", lambda name: None)
     page = open_page()
     page.button(key="code-double").click().run()
     page.button(key="code-write").click().run()
@@ -187,11 +185,19 @@ def test_code_is_shown_with_its_tests(open_page, monkeypatch):
     assert say("tests_passed", passed=1, n=2) in [each.value for each in page.warning]
 
 
+def test_the_code_of_a_real_tiny_model_is_shown_and_not_run_without_tests(open_page):
+    page = open_page()
+    page.text_area(key="tests").set_value("")
+    page.slider(key="candidates").set_value(1)
+    page.button(key="code-write").click().run()
+    assert not page.exception and not page.error
+    assert say("code_not_run") in [note.value for note in page.info]
+
+
 @pytest.mark.parametrize(
     "field, value, why", [("tests", "assert (", "write Python"), ("signature", "not a signature", "signature")]
 )
-def test_what_is_no_python_is_one_line(open_page, monkeypatch, field, value, why):
-    monkeypatch.setattr(page_code, "_load", lambda name: SimpleNamespace())
+def test_what_is_no_python_is_one_line(open_page, field, value, why):
     page = open_page()
     widget = page.text_area if field == "tests" else page.text_input
     widget(key=field).set_value(value)
