@@ -106,6 +106,9 @@ def when_input_ends(do: Callable[[], None]) -> None:
 if __name__ == "__main__":
     import runpy
 
+    if sys.argv[1:2] in ([], ["-h"], ["--help"]):
+        sys.stdout.write("python -m THIS MODULE [FLAGS]: run a module that ends when its standard input does\n")
+        sys.exit()
     when_input_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
