@@ -41,8 +41,8 @@ class DecodeConfig(BenchmarkConfig):
     """Language model: short name, hub name or path."""
     backend: Literal["auto", "transformers", "onnx"] = "auto"
     """Our engine; auto is what the programs take on this machine."""
-    new_tokens: int = 128
-    """Tokens to write."""
+    new_tokens: int = 200
+    """Tokens to write: as many as text_generator does by default."""
     turns: int = 7
     """How often each of the two writes them."""
     reviews: int = 40

@@ -16,6 +16,7 @@ from shared.reading_order import Rectangle
 
 LEAST_SCORE = 0.5  # lines read with less confidence are noise, pictures, handwriting
 LONGEST_SIDE = 2000  # pixels; larger pictures are made smaller
+MOST_PIXELS = 3_000_000  # of a picture as it is looked at, since memory grows with them: A4 at 175 dots an inch
 SHORTEST_SIDE = 736  # smaller pictures are made larger, but never beyond the longest side: strips stay strips
 MOST_VOTERS = 24  # longest lines that are asked which way up the page is
 
@@ -80,6 +81,7 @@ def _find_lines(engine: Any, picture: np.ndarray) -> tuple[list[np.ndarray], np.
 
     height, width = picture.shape[:2]
     scale = min(max(1.0, SHORTEST_SIDE / min(height, width)), LONGEST_SIDE / max(height, width))
+    scale = min(scale, (MOST_PIXELS / (height * width)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     record: dict[str, Any] = {}  # rapidocr notes here the margin that it puts around strips

@@ -10,7 +10,8 @@ The first token of a text has nothing before it and is not scored.
 Perplexities of models with different tokenizers cannot be compared: theirs are of different tokens. Bits per byte can.
 
 Faster than the loop of that page: logits are computed for scored positions only, and in bf16 where the processor gains
-by it and the first windows come out equal within .1 %.
+by it and the first windows come out equal within .1 %. (The whole network in bf16, not only its products, would take a
+quarter less time; on three windows of WikiText-2 it came out .07 to .12 % higher, which is too much.)
 """
 
 import math

@@ -18,6 +18,7 @@ Joint = Literal["flow", "row", "paragraph"]
 
 CELL_GAP = 1.3  # white between two cells of a table, in letter sizes
 STRETCHED_GAP = 3.0  # that a line may have between words when it is stretched to the column's width
+FARTHEST_LINE = 3.0  # letter sizes from one line of a paragraph to the next: more than double spacing
 SAME_SIZE = 0.06  # share by which the letters of one sentence may differ
 WORD_GAP = 0.15  # white that parts two words
 BULLET = re.compile(r"[•▪●◦‣∙■□◆–—*-]\s|\(?(\d{1,2}|[a-z]|[ivx]+)[.)]\s|[（(]?[一二三四五六七八九十]{1,3}[）)、.]")
@@ -130,7 +131,7 @@ def _joint(above: _Row, row: _Row, left: float, right: float, pitch: float) -> J
     distance = row.middle - above.middle
     if not 0.88 < row.size / max(above.size, 1e-6) < 1.14 or (row.bold != above.bold and row.cells == above.cells == 1):
         return "paragraph"  # other letters, such as those of a heading
-    if distance > 1.35 * pitch and distance > 1.5 * size:
+    if distance > min(max(1.35 * pitch, 1.5 * size), FARTHEST_LINE * size):
         return "paragraph"
     if row.cells > 1 or above.cells > 1:
         return "row"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from qa_system.document_processor.documents import Box, Chunk, Document, Page, Span
-from qa_system.retrieval.text_analysis import analyse, is_han
+from qa_system.retrieval.text_analysis import analyse
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,8 @@ def describe(document: Document, split: str, chunks: int, metadata: Mapping[str,
 
 
 def searched_text(chunk: Chunk) -> str:
-    """What is encoded of a passage: its headings too, since a passage often does not repeat what it is about.
-
-    Not those in another language, which draw all their passages towards that language and make them alike.
-    """
-    chinese = is_han(chunk.text)
-    return " ".join([*(heading for heading in chunk.headings if is_han(heading) == chinese), chunk.text])
+    """What is encoded of a passage: its headings too, since a passage often does not repeat what it is about."""
+    return " ".join([*chunk.headings, chunk.text])
 
 
 def searched_terms(chunk: Chunk) -> list[str]:

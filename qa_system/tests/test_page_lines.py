@@ -44,6 +44,13 @@ def test_white_space_begins_a_paragraph():
     assert joints(above + below) == ["paragraph", "flow", "flow", "paragraph", "flow", "flow"]
 
 
+def test_two_lines_far_apart_are_two_paragraphs():
+    """With only two lines on a page, their own distance was taken for the usual one."""
+    assert joints([piece("Annual report", 50, 30, 120), piece("It says ducks.", 50, 400, 120)]) == ["paragraph"] * 2
+    doubled = [piece(LONG, 50, 100 + 24 * number, 350) for number in range(4)]
+    assert joints(doubled) == ["paragraph", "flow", "flow", "flow"]
+
+
 def test_larger_letters_begin_a_paragraph():
     pieces = [piece("A heading", 50, 100, 130, size=14), *column(LONG, LONG, LONG, top=115)]
     lines = lines_in_order(pieces)

@@ -116,7 +116,7 @@ def test_a_whole_model_on_such_a_grid_comes_back(tiny_language_model, tmp_path, 
         plain.setattr(fast_decoding, "put_back_offsets", lambda *_: 0)
         fast_decoding._build(folder, tmp_path)
     built = tmp_path / "whole"
-    ids = torch.randint(0, 300, (1, 40), generator=draws)
+    ids = torch.randint(0, 250, (1, 40), generator=draws)
     with torch.inference_mode():
         exact = network(ids).logits[0].numpy()
 
