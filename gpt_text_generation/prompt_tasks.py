@@ -178,15 +178,19 @@ class Material(NamedTuple):
 
 
 def load_material(task: Task, n: int, n_solved: int) -> Material:
-    """`n` inputs from the test part, spread evenly over both labels, and `n_solved` examples from the train part, whose
-    labels alternate. Fewer inputs where the set has no more.
+    """`n` inputs from the test part and `n_solved` examples from the train part, the labels of both alternating. Fewer
+    inputs where the set has no more.
     """
     splits = load_packaged(SOURCE)
-    items = [item for example in mix_labels(splits.test) if (item := task.make(example)) is not None]
+    # A label at a time: every k-th of a list in which labels alternate would all have one label.
+    usable = [example for example in splits.test if task.make(example) is not None]
+    of_both = [[example for example in usable if example.label == label] for label in (0, 1)]
+    asked = mix_labels([example for same in of_both for example in evenly(same, (n + 1) // 2)])[:n]
+    items = [item for example in asked if (item := task.make(example)) is not None]
     solved: dict[int | None, list[tuple[Item, str]]] = {0: [], 1: []}
     for example in splits.train:
         of_label = solved[example.label]
         if len(of_label) < (n_solved + 1) // 2 and (item := task.make(example)) and (answer := task.solve(example)):
             of_label.append((item, answer))
     alternating = [pair for pairs in zip(solved[1], solved[0], strict=False) for pair in pairs]
-    return Material(evenly(items, n), alternating[:n_solved])
+    return Material(items, alternating[:n_solved])

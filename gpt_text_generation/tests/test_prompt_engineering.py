@@ -168,6 +168,13 @@ def test_the_solved_examples_are_right_and_can_be_read_back(reviews, task):
             assert TASKS[task].check(item, template.read(shown)) is True
 
 
+@pytest.mark.parametrize("n", [2, 4, 7, 8, 10])
+def test_the_inputs_have_both_labels_equally_often(reviews, n):
+    """A regression: every k-th text of a list with alternating labels had one label, so "positive" was always right."""
+    items = load_material(TASKS["sentiment"], n, 4).items
+    assert len(items) == n and abs(sum(item.target == ("positive",) for item in items) * 2 - n) <= 1
+
+
 def test_the_examples_of_the_labels_alternate(reviews):
     solved = load_material(TASKS["sentiment"], 5, 4).solved
     assert [answer for _, answer in solved] == ["positive", "negative", "positive", "negative"]
