@@ -31,13 +31,13 @@ class OptimizeConfig:
     dataset: str = "rotten_tomatoes"
     """Texts: a packaged set, a file, or a hub set. Its training part trains, its test part is scored."""
     methods: str = "all"
-    """Which ones, with commas between; all is every one."""
+    """Which ones, with commas between, such as int8_dynamic,trimmed_int8,student_int8; workshop.py lists them."""
     train: bool = False
     """Train the student of the classifier that ships anew, instead of taking the one that ships beside it."""
     output: str = f"runs/{PROJECT}/optimize"
     """Folder for classifiers, variants and the table. What is finished there is not made again."""
     most_lost: float = 0.01
-    """Accuracy that a variant may surely lose at most and still ship."""
+    """A variant ships where the 95 % bound of the accuracy that it loses is no higher than this."""
     turns: int = 5
     """Turns in which the speeds are taken."""
     threads: int | None = None
