@@ -11,6 +11,7 @@ onnx          onnxruntime-genai, weights of 4 bits, one text at a time: the fast
 Which engine is the faster one is measured once on each machine and kept in the cache.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +53,7 @@ def load_language_model(name: str, backend: Backend = "auto", precision: Precisi
     return fast_decoding.load_faster(name, folder, precision)
 
 
-class LanguageModel:
+class LanguageModel(ABC):
     """Tokenizer, window and chat template, the same for both engines; a subclass adds the computing."""
 
     backend = "none"
@@ -101,9 +102,9 @@ class LanguageModel:
             raise UserError(f"{self.name}: it has no chat template, it only continues texts: use smollm2, or no chat")
         return self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
 
+    @abstractmethod
     def session(self) -> Session:
         """A text to write. Sessions of one model do not disturb each other, but only one thread may use each."""
-        raise NotImplementedError
 
     def log_probabilities(self, before: Sequence[int], after: Sequence[int]) -> np.ndarray:
         """How likely the model takes each token of `after` to be, following `before`: (len(after),), natural logarithm.

@@ -166,6 +166,24 @@ def test_without_the_peers_library_its_row_says_so(subject, toy, no_export, tmp_
         Workshop(subject, toy, tmp_path).variant("openvino")
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_what_the_shipped_student_learned_from_is_not_tested_on(train, make_subject, tmp_path, monkeypatch):
+    ids = {name: text_id(name) for name in ("subject", "student")}
+    for name, own in ids.items():
+        save_subject(make_subject().with_model(make_subject().model, [own]), tmp_path / name)
+        monkeypatch.setattr(f"model_optimization.optimize.{name.upper()}", str(tmp_path / name))
+    asked = []
+
+    def load_texts(dataset, trained_on, n_classes):
+        asked.append(set(trained_on))
+        raise UserError("enough")
+
+    monkeypatch.setattr(texts, "load_texts", load_texts)
+    with pytest.raises(UserError, match="enough"):
+        optimize(OptimizeConfig(run=str(tmp_path / "subject"), train=train, output=str(tmp_path / "out")))
+    assert ids["subject"] in asked[0] and (ids["student"] in asked[0]) == (not train)
+
+
 @pytest.fixture
 def measured(subject, toy, no_export, tmp_path, monkeypatch):
     """`measured(texts, turns)`: rows of the baseline and of one whose answers are all the other class."""
