@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from model_optimization.config import PROJECT, SUBJECT
-from model_optimization.deployment.server_process import free_port, module_command, running
+from model_optimization.deployment.server_process import module_command, running
 from model_optimization.monitoring.performance_metrics import GIVE_UP_S, NO_ANSWER, offer
 from shared.benchmark import BenchmarkConfig, Outcome
 from shared.config import check
 from shared.errors import UserError
 from shared.logging import get_logger, progress_bar
+from shared.server_process import free_port
 
 log = get_logger(__name__)
 
@@ -195,7 +196,7 @@ def kills(config: FaultsConfig, models: Path, bodies: list[bytes]) -> dict[str, 
         raise UserError("the kill test finds the workers in /proc, which this system does not have: run it on Linux")
     port = free_port()
     app = f"{PROJECT}.deployment.fastapi_server:app"
-    command = [sys.executable, "-m", f"{PROJECT}.deployment.server_process", "uvicorn", app]
+    command = [sys.executable, "-m", "shared.server_process", "uvicorn", app]
     command += ["--port", str(port), "--workers", "2", "--no-access-log"]
     settings = {"SERVE_MODELS": str(models), "SERVE_VERSION": "1", "SERVE_THREADS": "1"}
     seconds, url = (config.kills + 1) * BETWEEN_KILLS_S, f"http://127.0.0.1:{port}"

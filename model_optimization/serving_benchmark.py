@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from model_optimization.config import PROJECT, SUBJECT
-from model_optimization.deployment.server_process import free_port, module_command, running, share_cores
+from model_optimization.deployment.server_process import module_command, running
 from shared.benchmark import BenchmarkConfig, Outcome
 from shared.config import check
 from shared.errors import UserError
 from shared.logging import get_logger
+from shared.server_process import free_port, share_cores
 
 log = get_logger(__name__)
 

@@ -68,6 +68,12 @@ def parse_command(
     return name, parse_config(commands[name], rest, prog=f"{prog} {name}")
 
 
+def environment_flags(config_class: type, prefix: str, environment: Mapping[str, str]) -> list[str]:
+    """The settings that stand in an environment, each as PREFIX and its name in capitals, as flags."""
+    names = [field.name for field in dataclasses.fields(config_class)]
+    return [f"--{name}={environment[key]}" for name in names if (key := prefix + name.upper()) in environment]
+
+
 def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The options, each with its value, and the texts among or after them. After `--` all are texts."""
     options: list[str] = []

@@ -12,12 +12,12 @@ start. One process is one replica; for more, start several behind a balancer, or
 import gc
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from model_optimization.config import PROJECT
-from shared.config import check, parse_config
+from shared.config import check, environment_flags, parse_config
 from shared.errors import run_program
 from shared.logging import get_logger, setup_logging
 
@@ -70,26 +70,18 @@ class ServerConfig:
             check(getattr(self, name) != "", name, "''", "give a key, or leave it out")
 
 
-def environment_flags(environment: Mapping[str, str]) -> list[str]:
-    """The environment's settings as flags."""
-    names = [each.name for each in fields(ServerConfig)]
-    return [f"--{name}={environment[key]}" for name in names if (key := PREFIX + name.upper()) in environment]
-
-
 def __getattr__(name: str) -> Any:
     """`app`, made when uvicorn asks for it, so that `--help` does not wait for FastAPI."""
     if name != "app":
         raise AttributeError(name)
     from model_optimization.deployment.routes import create_app
 
-    return create_app(parse_config(ServerConfig, environment_flags(os.environ)))
+    return create_app(parse_config(ServerConfig, environment_flags(ServerConfig, PREFIX, os.environ)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    flags = list(sys.argv[1:] if argv is None else argv)
-    config = parse_config(
-        ServerConfig, [*environment_flags(os.environ), *flags], prog=f"python -m {PROJECT}.deployment.fastapi_server"
-    )
+    flags = [*environment_flags(ServerConfig, PREFIX, os.environ), *(sys.argv[1:] if argv is None else argv)]
+    config = parse_config(ServerConfig, flags, prog=f"python -m {PROJECT}.deployment.fastapi_server")
     setup_logging()
     if config.host not in LOOPBACK and config.api_key is None:
         log.warning("--host %s without --api_key: everybody who reaches this machine may ask", config.host)

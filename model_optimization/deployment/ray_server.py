@@ -63,12 +63,13 @@ def build(config: RayConfig, models: Path) -> Any:
     from ray import serve
 
     from model_optimization.deployment.model_store import ModelStore, UnknownVersion
-    from model_optimization.deployment.routes import explain_errors, problems
+    from model_optimization.deployment.routes import STATUSES
     from model_optimization.deployment.schema import MAX_BODY_BYTES, ClassifyRequest, ClassifyResponse, to_answers
     from model_optimization.runtime import mean_of_windows, pad
+    from shared.http_routes import explain_errors, problems
 
     api = FastAPI(title="Sentiment of texts", version="1", max_body_size=MAX_BODY_BYTES)
-    explain_errors(api)
+    explain_errors(api, STATUSES)
     budget = config.token_budget
 
     def padded_tokens(windows: Sequence[list[int]]) -> int:

@@ -12,28 +12,24 @@ answer in time is 503; an engine that failed is 500; a version that is not there
 """
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
 from model_optimization.deployment.batching import Batcher, EngineFailed, QueueFull, TooMuchText
-from model_optimization.deployment.envelope import CLIENT_LEFT, Envelope, json_log
 from model_optimization.deployment.model_store import Busy, ModelStore, UnknownVersion
-from model_optimization.deployment.schema import ClassifyRequest, ClassifyResponse, to_answers
+from model_optimization.deployment.schema import MAX_BODY_BYTES, ClassifyRequest, ClassifyResponse, to_answers
 from model_optimization.deployment.server_metrics import ServerMetrics
 from model_optimization.runtime import mean_of_windows
 from shared.errors import UserError
+from shared.http_envelope import Envelope, Limits, json_log
+from shared.http_routes import explain_errors, key_needed, problems, unless_client_leaves
 from shared.logging import get_logger
 
 if TYPE_CHECKING:
@@ -56,16 +52,6 @@ class Models(BaseModel):
     serving: str
     previous: str | None
     versions: list[str]
-
-
-class Problem(BaseModel):
-    """What is wrong, in words, or a list of places with what is wrong there."""
-
-    detail: str | list[dict[str, Any]]
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Problem} for status in statuses}
 
 
 def open_store(config: "ServerConfig") -> ModelStore:
@@ -149,38 +135,6 @@ class Service:
         return self.models()
 
 
-class ClientLeft(Exception):
-    """Nobody waits for the answer."""
-
-
-async def unless_client_leaves(answer: "asyncio.Future[np.ndarray]", request: Request, within_s: float) -> np.ndarray:
-    """The answer; it is cancelled where the client leaves first, or the time is over."""
-    leaving = asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait({answer, leaving}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        if leaving.done():
-            raise ClientLeft
-        raise HTTPException(503, f"no answer within {within_s:g} s", headers={"Retry-After": "5"})
-    finally:
-        leaving.cancel()
-        answer.cancel()
-
-
-bearer = HTTPBearer(auto_error=False)
-
-
-def key_needed(key: str) -> Any:
-    """A dependency: the request must carry this key."""
-
-    async def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
-        if given is None or not hmac.compare_digest(given.credentials.encode(), key.encode()):
-            raise HTTPException(401, "a key is needed", headers={"WWW-Authenticate": "Bearer"})
-
-    return Depends(check)
-
-
 async def closed() -> None:
     raise HTTPException(403, "closed: start the server with SERVE_ADMIN_KEY")
 
@@ -227,8 +181,8 @@ def create_app(config: "ServerConfig", store: ModelStore | None = None) -> ASGIA
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    explain_errors(app)
-    return Envelope(app, service.metrics, config.body_within_s)
+    explain_errors(app, STATUSES)
+    return Envelope(app, service.metrics.on_request, Limits(MAX_BODY_BYTES, config.body_within_s))
 
 
 STATUSES: dict[type[Exception], int] = {
@@ -237,23 +191,5 @@ STATUSES: dict[type[Exception], int] = {
     TooMuchText: 413,
     UserError: 422,
     QueueFull: 429,
-    ClientLeft: CLIENT_LEFT,
     EngineFailed: 500,
 }
-
-
-def explain_errors(app: FastAPI) -> None:
-    """Answer each of our own errors with its status and its words."""
-
-    async def explain(_: Request, error: Exception) -> JSONResponse:
-        wait = getattr(error, "retry_after_s", None)
-        return JSONResponse({"detail": str(error)}, STATUSES[type(error)], wait and {"Retry-After": str(wait)})
-
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        # Without what was sent: it may be long, and no valid text at all.
-        places = [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in error.errors()]
-        return JSONResponse({"detail": places}, 422)
-
-    for kind in STATUSES:
-        app.add_exception_handler(kind, explain)
-    app.add_exception_handler(RequestValidationError, invalid)

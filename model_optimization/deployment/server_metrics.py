@@ -16,27 +16,23 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.process_collector import ProcessCollector
 
 from model_optimization.deployment.batching import Batch
+from shared.request_metrics import SECONDS, RequestMetrics
 
 STAGES = ("read", "queued", "batched", "computed")
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-class ServerMetrics:
+class ServerMetrics(RequestMetrics):
     """The numbers of one server, in a registry of their own."""
 
     def __init__(self, waiting_tokens: Callable[[], float] = lambda: 0.0) -> None:
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        own: dict[str, Any] = {"namespace": "classify", "registry": registry}
-        self.requests = Counter("requests", "Answered requests", ["route", "status"], **own)
-        self.seconds = Histogram("request_seconds", "From head to answer", ["route"], buckets=_SECONDS, **own)
-        stages = Histogram("stage_seconds", "Where the time goes", ["stage"], buckets=_SECONDS, **own)
+        super().__init__("classify")
+        own = self.own
+        stages = Histogram("stage_seconds", "Where the time goes", ["stage"], buckets=SECONDS, **own)
         self.stages = {stage: stages.labels(stage) for stage in STAGES}
         self.windows = Histogram("batch_windows", "Windows a batch", buckets=_WINDOWS, **own)
         tokens = Counter("tokens", "Tokens computed", ["kind"], **own)
@@ -58,16 +54,9 @@ class ServerMetrics:
         self.text_tokens.inc(batch.tokens)
         self.padding_tokens.inc(batch.padded - batch.tokens)
 
-    def on_request(self, route: str, status: int, seconds: float) -> None:
-        self.requests.labels(route, status).inc()
-        self.seconds.labels(route).observe(seconds)
-
     def now_serving(self, version: str) -> None:
         self.serving.clear()
         self.serving.labels(version).set(1)
-
-    def text(self) -> bytes:
-        return generate_latest(self.registry)
 
 
 def live_numbers(url: str, timeout_s: float = 5.0) -> dict[str, Any]:

@@ -1,114 +1,24 @@
-"""A server as a child process on this machine, which ends with whoever started it, however that ended.
+"""The servers of this folder as child processes, each running once it answers a text."""
 
-python -m model_optimization.deployment.server_process MODULE FLAG...      runs a module until standard input ends
-
-A parent that is killed cannot end its children. But then its end of their standard input is closed, which they notice.
-"""
-
-import http.client
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from model_optimization.config import PROJECT
-from shared.errors import UserError
+from shared import server_process
 
-START_WITHIN_S = 120.0
+ROUTE = "/v1/classify"
+ASKED = json.dumps({"texts": ["a film to love"]}).encode()
 
 
 def module_command(name: str, **flags: object) -> list[str]:
     """The command that runs a module of this folder as such a child."""
-    command = [sys.executable, "-m", f"{PROJECT}.deployment.server_process", f"{PROJECT}.deployment.{name}"]
-    return command + [f"--{flag}={value}" for flag, value in flags.items()]
+    return server_process.module_command(f"{PROJECT}.deployment.{name}", **flags)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def share_cores() -> tuple[list[int], int | None]:
-    """Cores for the server, and one for the generator; the same for both where there is one only, or no pinning."""
-    if not hasattr(os, "sched_getaffinity"):
-        return [], None
-    cores = sorted(os.sched_getaffinity(0))
-    return cores[:-1] or cores, cores[-1]
-
-
-@contextmanager
 def running(
     command: Sequence[str], port: int, cores: Sequence[int], settings: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen]:
-    """Within the block the server runs and answers, on these cores, with these in its environment.
-
-    Raises UserError where it does not start.
-    """
-    with tempfile.TemporaryFile() as said:
-        # A session of its own, so that the processes which a server starts end with it.
-        streams = {"stdin": subprocess.PIPE, "stdout": said, "stderr": said}
-        environment = {**os.environ, **(settings or {})}
-        process = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
-        try:
-            if cores:
-                os.sched_setaffinity(process.pid, cores)
-            give_up = time.monotonic() + START_WITHIN_S
-            while not answers(port):
-                if process.poll() is not None or time.monotonic() > give_up:
-                    said.seek(0)
-                    last = (said.read().decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
-                    name = command[3] if command[2].endswith("server_process") else " ".join(command[1:3])
-                    raise UserError(f"{name}: does not start ({last}): mend that, then try again")
-                time.sleep(0.2)
-            yield process
-        finally:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(process.pid, number)
-                    process.wait(10)
-                except (ProcessLookupError, subprocess.TimeoutExpired):
-                    continue
-            process.wait()
-            process.stdin.close()
-
-
-def answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    try:
-        asked = json.dumps({"texts": ["a film to love"]})
-        connection.request("POST", "/v1/classify", asked, {"Content-Type": "application/json"})
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def when_input_ends(do: Callable[[], None]) -> None:
-    """Do this, in a thread of its own, as soon as standard input ends. What comes before is passed over."""
-
-    def wait() -> None:
-        while os.read(0, 4096):
-            pass
-        do()
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-if __name__ == "__main__":
-    import runpy
-
-    if sys.argv[1:2] in ([], ["-h"], ["--help"]):
-        sys.stdout.write("python -m THIS MODULE [FLAGS]: run a module that ends when its standard input does\n")
-        sys.exit()
-    when_input_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    del sys.argv[0]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+) -> AbstractContextManager[subprocess.Popen]:
+    """Within the block the server runs, on these cores, with these in its environment. Raises UserError."""
+    return server_process.running(command, port, cores, settings, path=ROUTE, body=ASKED)

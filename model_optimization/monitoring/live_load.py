@@ -25,11 +25,12 @@ from urllib.parse import urlparse
 import numpy as np
 
 from model_optimization.config import PROJECT
-from model_optimization.deployment.server_process import free_port, module_command, running, share_cores
+from model_optimization.deployment.server_process import module_command, running
 from model_optimization.monitoring import performance_metrics as load
 from shared.config import check, parse_config
 from shared.errors import UserError, run_program
 from shared.logging import print_result, setup_logging
+from shared.server_process import free_port, share_cores
 
 WINDOW_S = 5
 LOWEST, HIGHEST = 1.0, 2000.0  # requests a second

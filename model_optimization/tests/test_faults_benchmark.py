@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from model_optimization import faults_benchmark
-from model_optimization.deployment.server_process import free_port, module_command, running
+from model_optimization.deployment.server_process import module_command, running
 from model_optimization.faults_benchmark import FaultsConfig, clients, fuzz, kills, three_models
 from shared.config import parse_config
 from shared.errors import UserError
+from shared.server_process import free_port
 
 in_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="it looks for processes in /proc")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from model_optimization import serving_benchmark
-from model_optimization.deployment.server_process import free_port, running, share_cores
+from model_optimization.deployment.server_process import running
 from model_optimization.monitoring import performance_metrics
 from model_optimization.monitoring.performance_metrics import (
     LoadConfig,
@@ -30,6 +30,7 @@ from model_optimization.monitoring.performance_metrics import (
 from model_optimization.serving_benchmark import ServeConfig, choose, serve
 from shared.config import parse_config
 from shared.errors import UserError
+from shared.server_process import free_port, share_cores
 
 
 @contextmanager

@@ -17,12 +17,12 @@ import pytest
 
 from model_optimization.deployment import routes
 from model_optimization.deployment.batching import Batcher
-from model_optimization.deployment.fastapi_server import ServerConfig, environment_flags
+from model_optimization.deployment.fastapi_server import PREFIX, ServerConfig
 from model_optimization.deployment.routes import create_app
 from model_optimization.deployment.schema import MAX_BODY_BYTES, MAX_CHARACTERS, MAX_TEXTS, to_answers
 from model_optimization.runtime import ONNX, Variant, VariantSettings
 from shared.cleaning import clean
-from shared.config import parse_config
+from shared.config import environment_flags, parse_config
 from shared.errors import UserError
 
 GOOD = {"texts": ["a good film"]}
@@ -418,7 +418,9 @@ def test_a_metric_has_few_routes_whatever_is_asked_for(two_models):
 
 
 def test_a_setting_is_a_flag_or_an_environment_variable_and_the_flag_wins():
-    flags = environment_flags({"SERVE_PORT": "9001", "SERVE_API_KEY": "k", "OTHER": "1", "SERVE_NOTHING": "2"})
+    flags = environment_flags(
+        ServerConfig, PREFIX, {"SERVE_PORT": "9001", "SERVE_API_KEY": "k", "OTHER": "1", "SERVE_NOTHING": "2"}
+    )
     assert flags == ["--port=9001", "--api_key=k"]
     config = parse_config(ServerConfig, [*flags, "--port", "9002"])
     assert (config.port, config.api_key) == (9002, "k") and "k'" not in repr(config)

@@ -13,18 +13,16 @@ import threading
 import traceback
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from model_optimization.deployment.schema import MAX_BODY_BYTES
-from model_optimization.deployment.server_metrics import ServerMetrics
 from shared.logging import get_logger
 
 log = get_logger(__name__)
@@ -34,11 +32,26 @@ _PROCESS, _NUMBERS = uuid.uuid4().hex.encode(), itertools.count(1)
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
+class Limits(NamedTuple):
+    """What the body of a request may take."""
+
+    bytes: int
+    seconds: float
+
+
 class Envelope:
     """An ASGI application around another."""
 
-    def __init__(self, app: ASGIApp, metrics: ServerMetrics, body_within_s: float) -> None:
-        self.app, self.metrics, self.body_within_s = app, metrics, body_within_s
+    def __init__(
+        self,
+        app: ASGIApp,
+        on_request: Callable[[str, int, float], None],
+        limits: Limits,
+        limits_of: Mapping[str, Limits] | None = None,
+    ) -> None:
+        """`on_request` is told each answered request's route, status and seconds; `limits_of` has other limits for some
+        paths."""
+        self.app, self.on_request, self.limits, self.limits_of = app, on_request, limits, limits_of or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,21 +59,25 @@ class Envelope:
             return
         started, status, coming, received = perf_counter(), 0, True, 0
         request_id = _request_id(scope)
+        limits = self.limits_of.get(scope["path"], self.limits)
+        too_much = HTTPException(413, f"more than {limits.bytes:,} bytes: send less at a time")
         facts: dict[str, Any] = {}
         scope.setdefault("state", {})["facts"] = facts
 
         async def timed_receive() -> Message:
             nonlocal coming, received, status
+            if coming and not received and _claimed_bytes(scope) > limits.bytes:
+                raise too_much
             try:
                 # Once the body is there, what may still come is that the client leaves.
-                async with asyncio.timeout(started + self.body_within_s - perf_counter() if coming else None):
+                async with asyncio.timeout(started + limits.seconds - perf_counter() if coming else None):
                     message = await receive()
             except TimeoutError:
-                late = f"the body took longer than {self.body_within_s:g} s"
+                late = f"the body took longer than {limits.seconds:g} s"
                 raise HTTPException(408, late, headers={"Connection": "close"}) from None
             coming, received = message.get("more_body", False), received + len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise HTTPException(413, f"more than {MAX_BODY_BYTES:,} bytes: send less at a time")
+            if received > limits.bytes:
+                raise too_much
             if message["type"] == "http.disconnect":
                 status = status or CLIENT_LEFT
             return message
@@ -83,11 +100,17 @@ class Envelope:
                 await JSONResponse({"detail": "internal error"}, 500)(scope, receive, noted_send)
         seconds = perf_counter() - started
         route = getattr(scope.get("route"), "path", "unknown")
-        self.metrics.on_request(route, status, seconds)
+        self.on_request(route, status, seconds)
         if log.isEnabledFor(logging.INFO):
             line = {"id": request_id.decode(), "method": scope["method"], "route": route, "status": status}
             line |= {"ms": round(1000 * seconds, 2), **facts} | ({"fault": fault} if fault else {})
             log.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra={"facts": line})
+
+
+def _claimed_bytes(scope: Scope) -> int:
+    """What the head says of the body; 0 where it says nothing, or no number."""
+    claimed = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(claimed) if claimed.isdigit() and len(claimed) < 20 else 0
 
 
 def _request_id(scope: Scope) -> bytes:
