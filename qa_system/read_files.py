@@ -1,11 +1,12 @@
 """Files to passages: each is read, and cut into what the store's encoder can read. Used here and by Ray's workers."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qa_system.document_processor.errors import Unreadable
-from qa_system.document_processor.reader import DocumentReader, ReaderConfig
+from qa_system.document_processor.reader import DocumentReader, OnPage, ReaderConfig
 from qa_system.document_processor.text_splitter import SplitterConfig, split_document, token_counter
 from qa_system.ingest import IngestConfig, Read
 from qa_system.retrieval.dense_retrieval import Embedder
@@ -19,7 +20,7 @@ MARKS = 2  # tokens that an encoder puts around a text
 class FileReader:
     """Reads one file after another; use it in a `with` block."""
 
-    def __init__(self, config: IngestConfig, embedder: Embedder) -> None:
+    def __init__(self, config: IngestConfig, embedder: Embedder, limits: ReaderConfig | None = None) -> None:
         """Raises UserError for passages that are longer than the encoder can read."""
         most = embedder.max_tokens - MARKS
         if config.max_tokens > most:
@@ -31,7 +32,7 @@ class FileReader:
         name = "minilm" if embedder.name in ASSETS else embedder.name
         folder = asset_path(name) if name in ASSETS else resolve_model(name, suggestion="minilm")
         self._count_tokens = token_counter(folder / "tokenizer.json")
-        self._reader = DocumentReader(ReaderConfig(ocr=config.ocr))
+        self._reader = DocumentReader(replace(limits or ReaderConfig(), ocr=config.ocr))
 
     def __enter__(self) -> Self:
         self._reader.__enter__()
@@ -42,10 +43,13 @@ class FileReader:
     ) -> None:
         self._reader.__exit__(kind, error, trace)
 
-    def read(self, path: Path) -> Read:
-        """The document and its chunks, or why there are none. Raises nothing that a file could be the reason of."""
+    def read(self, path: Path, source: str | None = None, on_page: OnPage = lambda done, total: None) -> Read:
+        """The document, known as `source`, and its chunks, or why there are none.
+
+        Raises nothing that a file could be the reason of.
+        """
         try:
-            document = self._reader.read(path, self.config.password)
+            document = self._reader.read(path, self.config.password, source, on_page)
         except Unreadable as error:
             return Read(path, refused=error.reason, line=str(error))
         except OSError as error:

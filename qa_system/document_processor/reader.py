@@ -13,7 +13,8 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,9 @@ from shared.logging import get_logger
 log = get_logger(__name__)
 
 WORKER = ("-c", "from qa_system.document_processor.worker import main; main()")
+OnPage = Callable[[int, int], None]
+"""Told how many pages are read, and how many there are."""
+
 MOST_DEATHS = 3  # of worker processes over one document, then it is given up
 
 
@@ -43,6 +47,8 @@ class ReaderConfig:
     """Recognise the text of scanned pages."""
     page_seconds: float = 180.0
     """Time that one page may take."""
+    document_seconds: float = 7200.0
+    """Time that a whole document may take."""
     max_mb: float = 200.0
     """Largest file that is read, in megabytes."""
     max_pages: int = 5000
@@ -52,6 +58,7 @@ class ReaderConfig:
 
     def __post_init__(self) -> None:
         check(self.page_seconds > 0, "page_seconds", self.page_seconds, "give a number above 0")
+        check(self.document_seconds > 0, "document_seconds", self.document_seconds, "give a number above 0")
         check(self.max_mb > 0, "max_mb", self.max_mb, "give a number above 0")
         check(self.max_pages >= 1, "max_pages", self.max_pages, "give at least 1")
         check(self.memory_mb >= 500, "memory_mb", self.memory_mb, "give at least 500")
@@ -72,18 +79,24 @@ class DocumentReader:
     ) -> None:
         self._end_worker()
 
-    def read(self, path: Path, password: str | None = None, source: str | None = None) -> Document:
+    def read(
+        self,
+        path: Path,
+        password: str | None = None,
+        source: str | None = None,
+        on_page: OnPage = lambda done, total: None,
+    ) -> Document:
         """The document in this file; `source` is the name it is known by, by default the path.
 
         Raises Unreadable with the reason and one line, which begins with the source.
         """
         source = source or str(path)
         try:
-            return self._read(path, password, source)
+            return self._read(path, password, source, on_page)
         except Unreadable as error:
             raise Unreadable(error.reason, f"{source}: {error}") from error
 
-    def _read(self, path: Path, password: str | None, source: str) -> Document:
+    def _read(self, path: Path, password: str | None, source: str, on_page: OnPage) -> Document:
         size = path.stat().st_size
         if size == 0:
             raise Unreadable("empty", "the file is empty")
@@ -92,7 +105,7 @@ class DocumentReader:
         kind = kind_of(path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        read = self._pages(path, kind, password)
+        read = self._pages(path, kind, password, on_page)
         if not any(page.lines for page in read):
             failed = [page for page in read if page.status == "failed"]
             if failed:
@@ -102,8 +115,9 @@ class DocumentReader:
         pages = tuple(Page(*page[:-1]) for page in read) if kind == "pdf" else ()
         return Document(digest, source, kind, text, spans, pages)
 
-    def _pages(self, path: Path, kind: str, password: str | None) -> list[ReadPage]:
+    def _pages(self, path: Path, kind: str, password: str | None, on_page: OnPage) -> list[ReadPage]:
         read: list[ReadPage] = []
+        give_up = time.monotonic() + self.config.document_seconds
         opened: int | None = None
         request = {"path": str(path), "kind": kind, "password": password, "ocr": self.config.ocr}
         for _ in range(MOST_DEATHS):
@@ -123,6 +137,13 @@ class DocumentReader:
                     if "page" in message:
                         *head, lines = message["page"]
                         read.append(ReadPage(*head, [_line(values) for values in lines]))
+                        on_page(len(read), opened)
+                        if time.monotonic() > give_up and len(read) < opened:
+                            self._end_worker()
+                            raise Unreadable(
+                                "too large",
+                                f"{len(read)} of its {opened} pages took {self.config.document_seconds:g} s: split it",
+                            )
                 return read
             except _WorkerDied as death:
                 self._end_worker()

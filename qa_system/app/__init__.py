@@ -1,0 +1,1 @@
+"""Uploads, questions and answers over HTTP, and a page of its own."""
