@@ -75,3 +75,9 @@ def tiny_checkpoint(tmp_path_factory):
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text(json.dumps(value), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def reading_words(tiny_checkpoint):
+    """The same encoder under the name of a folder with a tokenizer, so that documents can be cut for it."""
+    return Embedder(str(tiny_checkpoint), HashedWords(), HashedWords.width, "v1", True, 256)
