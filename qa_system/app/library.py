@@ -14,7 +14,7 @@ import os
 import queue
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -133,6 +133,7 @@ class Library:
         self._stopping = threading.Event()
         self._job_s = 2.0
         self._thread: threading.Thread | None = None
+        self._opened, self._reader = ExitStack(), None
 
     def start(self) -> None:
         """Begin to read what waits; also what a process left that was killed."""
@@ -243,6 +244,10 @@ class Library:
         self.book.forget_old()
 
     def _work(self) -> None:
+        with self._opened:
+            self._work_through()
+
+    def _work_through(self) -> None:
         while (next_one := self._queue.get()) is not None and not self._stopping.is_set():
             job, file = next_one
             started = time.monotonic()
@@ -261,8 +266,6 @@ class Library:
 
     def _done(self, job: Job) -> Job:
         """Read a file into the store. Raises Unreadable, and whatever goes wrong."""
-        from qa_system.read_files import FileReader
-
         path = self.waiting / f"{job.id}{job.suffix}"
         noted = _Noted(self, job)
         with path.open("rb") as file:
@@ -271,15 +274,7 @@ class Library:
         if known is not None and (known.id, known.split) == (digest, self.ingest.split):
             self._keep_file(path, digest, known.kind)
             return job.now(state="done", change="unchanged", passages=known.chunks)
-        config = self.config
-        limits = ReaderConfig(
-            page_seconds=config.page_seconds,
-            document_seconds=config.document_seconds,
-            max_mb=config.max_mb,
-            max_pages=config.max_pages,
-        )
-        with FileReader(self.ingest, self.store.embedder, limits) as reader:
-            read = reader.read(path, job.source, noted.pages)
+        read = self._file_reader().read(path, job.source, noted.pages)
         if read.refused:
             raise Unreadable(read.refused, read.line)
         vectors = self._encode(read.chunks, noted)
@@ -287,6 +282,21 @@ class Library:
             self._keep_file(path, digest, read.document.kind)
             change = self.store.add(read.document, read.chunks, split=self.ingest.split, vectors=vectors)
         return self._now[job.id].now(state="done", change=change, passages=len(read.chunks))
+
+    def _file_reader(self) -> Any:
+        """The thread's own, made at its first file, as that loads the encoder."""
+        if self._reader is None:
+            from qa_system.read_files import FileReader
+
+            config = self.config
+            limits = ReaderConfig(
+                page_seconds=config.page_seconds,
+                document_seconds=config.document_seconds,
+                max_mb=config.max_mb,
+                max_pages=config.max_pages,
+            )
+            self._reader = self._opened.enter_context(FileReader(self.ingest, self.store.embedder, limits))
+        return self._reader
 
     def _encode(self, chunks: list[Chunk], noted: "_Noted") -> Any:
         import numpy as np
@@ -311,9 +321,9 @@ class Library:
             (self.waiting / f"{job.id}{job.suffix}").unlink(missing_ok=True)
         except OSError as error:  # a full disk: the upload stays, the next start tries again
             log.error("%s: not written down: %s", job.id, describe_os_error(error))
-        self._now.pop(job.id, None)
         file.close()
         self.leave_place()
+        self._now.pop(job.id, None)
 
 
 class _Noted:
