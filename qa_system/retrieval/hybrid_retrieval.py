@@ -164,6 +164,12 @@ class HybridRetriever:
         order = order[:k]
         return Ranked(rows[order], scores[order], bm25[order], cosines[order])
 
+    def parts(self, question: str, hit: Hit) -> tuple[float, float]:
+        """What words and what meaning give to a hit's score, before similar passages speak for it."""
+        passage = np.array([is_han(hit.chunk.text)])
+        weight = float(self._dense_weights(is_han(question), passage)[0])
+        return (1 - weight) * hit.bm25, weight * hit.cosine
+
     def _dense_weights(self, chinese: bool, rows_are_chinese: np.ndarray) -> np.ndarray:
         """The weight of each row's cosine (N,), by the languages of question and row."""
         weights = np.full(len(rows_are_chinese), self._dense_weight(chinese))
