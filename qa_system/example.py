@@ -1,5 +1,6 @@
 """Documents to try without any of your own: a paper in two columns, and a handbook of the projects in two languages."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,6 @@ QUESTIONS = (
 )
 
 
-def example_documents() -> dict[str, Path]:
+def example_documents(names: Sequence[str] = EXAMPLE_NAMES) -> dict[str, Path]:
     """The documents by the name they are known by; the paper is fetched where it is not here yet. Raises UserError."""
-    folders = (asset_path("icwsm2014"), HANDBOOK, HANDBOOK)
-    return {name: folder / name for name, folder in zip(EXAMPLE_NAMES, folders, strict=True)}
+    return {name: (asset_path("icwsm2014") if name == PAPER else HANDBOOK) / name for name in names}
