@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
+from starlette.routing import Match
 
 from shared.http_envelope import CLIENT_LEFT
 
@@ -73,6 +74,14 @@ def explain_errors(app: FastAPI, statuses: Mapping[type[Exception], int]) -> Non
         places = [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in error.errors()]
         return JSONResponse({"detail": places}, 422)
 
+    async def other_method(request: Request, error: Exception) -> JSONResponse:
+        # All methods of the path: Starlette names those of its first route only.
+        allowed = {
+            each for route in app.routes if route.matches(request.scope)[0] != Match.NONE for each in route.methods
+        }
+        return JSONResponse({"detail": error.detail}, 405, {"Allow": ", ".join(sorted(allowed))})
+
+    app.add_exception_handler(405, other_method)
     for kind in statuses:
         app.add_exception_handler(kind, explain)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -56,7 +56,8 @@ log = get_logger(__name__)
 STUCK_S = 300.0  # a question that takes longer will not come back
 BYTES = "application/octet-stream"
 UPLOAD = {"content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}, "required": True}
-STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+EVENT = {"event": {"enum": ["passages", "token", "answer", "error"]}, "data": {"type": "string"}}
+STREAM = {"text/event-stream": {"schema": {"type": "object", "properties": EVENT, "required": ["event", "data"]}}}
 Name = Annotated[str, Query(min_length=1, max_length=1_000, description="What the document shall be called")]
 
 

@@ -377,6 +377,11 @@ def test_uploads_and_questions_at_once(run):
     assert {line["source"] for line in listed["documents"]} >= {str(n) for n in range(20) if n % 4}
 
 
+def test_another_method_is_told_which_ones_there_are(run):
+    refused = run(lambda server: server.client.put("/v1/documents"))
+    assert refused.status_code == 405 and refused.headers["Allow"] == "DELETE, GET, POST"
+
+
 def test_the_numbers_count_what_happened(run):
     async def scenario(server):
         await server.bring("a.txt")
