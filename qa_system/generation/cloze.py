@@ -19,7 +19,9 @@ from qa_system.retrieval.text_analysis import STOP_WORDS
 
 MONTH = "January|February|March|April|May|June|July|August|September|October|November|December"
 YEAR = re.compile(rf"(?:(?:{MONTH})\b.*|1\d{{3}}|20\d{{2}})s?$")
-NUMBER = re.compile(rf"(?:(?:\d{{1,2}} )?\b(?:{MONTH})\b,? )?\d[\d,.]*\d(?:st|nd|rd|th|s)?(?: (?:percent|million|billion))?|\d%?")
+NUMBER = re.compile(
+    rf"(?:(?:\d{{1,2}} )?\b(?:{MONTH})\b,? )?\d[\d,.]*\d(?:st|nd|rd|th|s)?(?: (?:percent|million|billion))?|\d%?"
+)
 NAME = re.compile(r"[A-Z][\w'-]+(?: (?:(?:of|the|de|von|van) )*[A-Z][\w'-]+)*")
 WORD = re.compile(r"\w+(?:['-]\w+)*")
 WHO = ("who", "what", "which", "where", "who", "what")
@@ -140,7 +142,11 @@ def hard_negatives(examples: Sequence[Example], random: Random, share: float) ->
         if random.random() < 0.5:
             start, end = example.answers[0]
             words = set(WORD.findall(example.question.lower())) - STOP_WORDS
-            others = [text for text in random.sample(passages, min(8, len(passages))) if example.passage[start:end] not in text]
+            others = [
+                text
+                for text in random.sample(passages, min(8, len(passages)))
+                if example.passage[start:end] not in text
+            ]
             if others:
                 best = max(others, key=lambda text: len(words & set(WORD.findall(text.lower()))))
                 yield example._replace(passage=best, answers=())

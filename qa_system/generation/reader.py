@@ -10,6 +10,7 @@ low-rank adapter: each weight W becomes W + BA (arXiv 2106.09685).
 """
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from qa_system.generation.confidence import Confidence
 from qa_system.generation.reader_windows import TYPES, Example, Span, Window, Windows, best_span
 
+SHIPPED = Path(__file__).parents[1] / "weights" / "english-reader"
 WEIGHTS, SETTINGS = "reader.safetensors", "reader.json"
 VERIFIER_WIDTH = 128
 OUTSIDE = -1e4  # the logit of what is no place in the passage; bf16 holds it
@@ -197,3 +200,28 @@ def read_examples(network: SpanNetwork, cutter: Windows, examples: Sequence[Exam
         if before is None or span.score > before.score:
             best[window.example] = span
     return [span or Span(0, 0, float("-inf"), float("-inf")) for span in best]
+
+
+class Reader:
+    """A trained reader, ready for questions. Of several threads one is served at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load what `save_reader` wrote. Raises UserError where it is missing or damaged."""
+        from shared.devices import choose_device, choose_precision
+        from shared.hub import resolve_model
+
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        encoder = resolve_model(settings.get("encoder", "minilm"), suggestion="minilm")
+        device = choose_device().value
+        self.network = load_network(folder, encoder).to(device)
+        self.cutter = Windows(encoder)
+        self.confidence = Confidence(**settings["confidence"])
+        self._bf16 = choose_precision("auto", device, self.network.encoder.config.hidden_size).value == "bf16"
+        self._lock = threading.Lock()
+
+    def read(self, question: str, passages: Sequence[str]) -> list[Span]:
+        """The best span of each passage."""
+        with self._lock:
+            return read_examples(
+                self.network, self.cutter, [Example(question, text, ()) for text in passages], self._bf16
+            )

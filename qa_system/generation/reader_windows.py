@@ -1,7 +1,7 @@
 """Questions and passages as a reader sees them, and its scores back as a place in the passage.
 
-Letters in shapes: B windows, T tokens of the longest. A window is `[CLS] question [SEP] passage [SEP]`. A passage that is
-too long for one goes into several that overlap, and its answer is the best of theirs.
+Letters in shapes: B windows, T tokens of the longest. A window is `[CLS] question [SEP] passage [SEP]`. A passage that
+is too long for one goes into several that overlap, and its answer is the best of theirs.
 
 Each token has a type. BERT tells question (0) from passage (1); we also tell which words stand in both: 2 for those of
 the passage, 3 for those of the question. To find that out by itself a small network would need far more questions than

@@ -65,7 +65,9 @@ def read_squad(file: Path) -> list[Example]:
                     marked = [] if asked.get("is_impossible") else asked["answers"]
                     places = [(each["answer_start"], each["answer_start"] + len(each["text"])) for each in marked]
                     kept = tuple(
-                        place for place, each in zip(places, marked, strict=True) if passage[slice(*place)] == each["text"]
+                        place
+                        for place, each in zip(places, marked, strict=True)
+                        if passage[slice(*place)] == each["text"]
                     )
                     if kept or not marked:
                         examples.append(Example(asked["question"], passage, kept, str(asked["id"]), article["title"]))
@@ -220,7 +222,9 @@ def _groups(network: SpanNetwork, settings: StageSettings) -> list[dict[str, Any
     return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
 
 
-def questions_of_epoch(examples: Sequence[Example], settings: StageSettings, seed: int) -> Callable[[int], list[Example]]:
+def questions_of_epoch(
+    examples: Sequence[Example], settings: StageSettings, seed: int
+) -> Callable[[int], list[Example]]:
     """The real questions, and those made of them and of their passages, other ones in each epoch."""
     documents: dict[str, dict[str, None]] = {}
     for example in examples:
