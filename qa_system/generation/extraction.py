@@ -63,10 +63,21 @@ ASKED_FOR = [
 ]
 
 
+# Words that ask, and stand in no answer; pairs of characters must not reach over them.
+ASKING = re.compile(
+    r"什么时候|为什么|什么|怎么样|怎样|怎么|如何|哪一?[年个些种位里天]|哪[儿]?|多少|几[个名位年月天种座次]?|谁|何时|何年|何|吗|呢|请问|的是|是|了|的"
+)
+
+
+def asked_terms(question: str) -> set[str]:
+    """What an answering sentence may have in common with a question."""
+    return set(analyse(ASKING.sub(" ", question) if is_han(question) else question))
+
+
 def extract_sentence(question: str, hits: Sequence[Hit], embedder: Any) -> Extract | None:
     """By words, and by meaning where the encoder reads the question's language; None without a passage."""
     spans = [(place, *where) for place, hit in enumerate(hits) for where in sentences(hit.chunk.text)]
-    asked = set(analyse(question))
+    asked = asked_terms(question)
     if not spans or not asked:
         return None
     texts = [hits[place].chunk.text[start:end] for place, start, end in spans]
