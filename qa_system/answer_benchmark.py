@@ -1,7 +1,7 @@
 """`answers`: questions in SQuAD's format, put to a store that holds every paragraph of the file.
 
-An article is a document: its title as the heading, then its paragraphs; it is cut as every other document. Questions and
-paragraphs that the reader was trained on are left out, and counted in `n_excluded`; their articles stay in the store.
+Questions and paragraphs that the reader was trained on are left out, and counted in `n_excluded`; their articles stay
+in the store. With a language model, 200 of the questions are answered by it too, the same ones each time.
 
 exact_match, f1           answers to answerable questions as the user gets them; where it abstains they are wrong
 f1_without_abstaining     the same with a threshold of 0: what finding and reading lose
@@ -12,15 +12,14 @@ out_of_collection_auroc   does it tell them from the same questions put to the s
 citation_precision        of cited spans, those inside the paragraph that the question was written for
 """
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
+from qa_system.evaluation.squad import Asked, fill_store, read_squad
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
 from shared.config import check
 from shared.errors import UserError
@@ -57,89 +56,35 @@ class AnswersConfig(BenchmarkConfig):
         check(self.limit is None or self.limit >= 1, "limit", self.limit, "give at least 1")
 
 
-class Asked(NamedTuple):
-    """A question of the file."""
-
-    question: str
-    answers: tuple[str, ...]
-    """None where it has none."""
-    source: str
-    start: int
-    end: int
-    """Its paragraph: `text[start:end]` of the document."""
-
-
-def read_articles(file: Path) -> tuple[dict[str, str], list[Asked], list[str]]:
-    """Texts of the documents by source, all questions, and the paragraphs. Raises UserError where it is no such file."""
-    texts: dict[str, str] = {}
-    asked: list[Asked] = []
-    paragraphs = []
-    try:
-        for number, article in enumerate(json.loads(file.read_text(encoding="utf-8"))["data"]):
-            title = article.get("title", "").replace("_", " ").strip() or f"article {number}"
-            source = title if title not in texts else f"{title} ({number})"
-            text = title
-            for paragraph in article["paragraphs"]:
-                start = len(text) + 2
-                text += "\n\n" + paragraph["context"]
-                paragraphs.append(paragraph["context"])
-                for each in paragraph["qas"]:
-                    answers = () if each.get("is_impossible") else tuple(a["text"] for a in each["answers"])
-                    asked.append(Asked(each["question"].strip(), answers, source, start, len(text)))
-            texts[source] = text
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"--data {file}: not in SQuAD's format ({error!r}): see docs/data.md") from error
-    return texts, asked, paragraphs
-
-
-def fill_store(folder: str, texts: dict[str, str], embedding: str | None) -> Any:
-    """A store with a document for each text."""
-    from qa_system.document_processor.documents import Document, Span
-    from qa_system.document_processor.text_splitter import split_document, token_counter
-    from qa_system.document_processor.vector_store import VectorStore
-    from shared.assets import asset_path
-
-    count_tokens = token_counter(asset_path("minilm") / "tokenizer.json")
-    store = VectorStore(folder, embedding)
-    with progress_bar("indexing", len(texts)) as update:
-        for n, (source, text) in enumerate(texts.items(), 1):
-            first = text.index("\n\n") if "\n\n" in text else len(text)
-            spans = (Span(0, first, heading=1), *([Span(first + 2, len(text))] if first < len(text) else []))
-            document = Document(hashlib.sha256(text.encode()).hexdigest(), source, "text", text, spans)
-            store.add(document, split_document(document, count_tokens))
-            update(done=n)
-    return store
-
-
 def measure_answers(config: AnswersConfig) -> Outcome:
-    from qa_system.evaluation.answer_quality import auroc
-    from qa_system.generation.answer_generator import AnswerGenerator, AnswerSettings, load_reader
+    from qa_system.generation.answer_generator import AnswerGenerator, AnswerSettings
     from qa_system.retrieval.text_analysis import is_han
 
-    texts, asked, _ = read_articles(Path(config.data))
-    reader = load_reader(config.reader)
+    texts, asked = read_squad(Path(config.data))
     asked, n_excluded = without_trained(asked, texts, config.reader)
     if config.limit is not None and config.limit < len(asked):
         asked = Random(config.seed).sample(asked, config.limit)
     settings = AnswerSettings(k=config.k, reader=config.reader)
     with tempfile.TemporaryDirectory() as folder:
         store = fill_store(folder, texts, config.embedding)
-        generator = AnswerGenerator(store, settings)
-        result = scored(generator, asked, texts, "answering")
-        result |= gold_scores(asked, texts, reader)
-        result["n_excluded"] = n_excluded
-        outside = confidence_outside(generator, asked, texts)
-        there = [confidence for each, confidence in zip(asked, result.pop("confidences"), strict=True) if each.answers]
-        result["out_of_collection_auroc"] = auroc([*there, *outside], [True] * len(there) + [False] * len(outside))
-        if config.generator != "none" and not (config.generator == "smollm2" and is_han(asked[0].question)):
+        result = measured(AnswerGenerator(store, settings), asked, texts, "extractive")
+        name = config.generator
+        if name != "none" and not (name == "smollm2" and is_han(asked[0].question)):
             some = Random(0).sample(asked, min(WRITTEN, len(asked)))
-            writing = AnswerGenerator(store, replace(settings, generator=config.generator))
-            written = scored(writing, some, texts, f"{config.generator} answering")
-            written.pop("confidences")
-            result[config.generator] = written
+            result[name] = measured(AnswerGenerator(store, replace(settings, generator=name)), some, texts, name)
         store.close()
-    result |= {"data": Path(config.data).name, "documents": len(texts)}
-    return Outcome(result)
+    return Outcome({"data": Path(config.data).name, "documents": len(texts), **result, "n_excluded": n_excluded})
+
+
+def measured(generator: Any, asked: Sequence[Asked], texts: dict[str, str], name: str) -> dict[str, Any]:
+    """All scores of one generator."""
+    from qa_system.evaluation.answer_quality import auroc
+
+    result, confidences = scored(generator, asked, texts, name)
+    there = [confidence for each, confidence in zip(asked, confidences, strict=True) if each.answers]
+    outside = confidence_outside(generator, asked, texts)
+    result["out_of_collection_auroc"] = auroc([*there, *outside], [True] * len(there) + [False] * len(outside))
+    return {**result, **gold_scores(generator, asked, texts, name)}
 
 
 def without_trained(asked: Sequence[Asked], texts: dict[str, str], reader: str | None) -> tuple[list[Asked], int]:
@@ -160,8 +105,10 @@ def without_trained(asked: Sequence[Asked], texts: dict[str, str], reader: str |
     return kept, len(asked) - len(kept)
 
 
-def scored(generator: Any, asked: Sequence[Asked], texts: dict[str, str], note: str) -> dict[str, Any]:
-    """The scores of one generator, and its confidence for each question."""
+def scored(
+    generator: Any, asked: Sequence[Asked], texts: dict[str, str], name: str
+) -> tuple[dict[str, Any], list[float]]:
+    """What it says and cites, scored; and its confidence for each question."""
     from qa_system.evaluation.answer_quality import (
         answer_relevance,
         auroc,
@@ -174,7 +121,7 @@ def scored(generator: Any, asked: Sequence[Asked], texts: dict[str, str], note: 
 
     answers = []
     forced = []
-    with progress_bar(note, len(asked)) as update:
+    with progress_bar(f"{name}: answering", len(asked)) as update:
         for n, each in enumerate(asked, 1):
             answer = generator.answer(each.question)
             answers.append(answer)
@@ -195,7 +142,7 @@ def scored(generator: Any, asked: Sequence[Asked], texts: dict[str, str], note: 
     confidences = [answer.confidence for answer in answers]
     given_answers = [answer for answer in answers if not answer.abstained]
     relevance = [answer_relevance(answer, generator.store.embedder) for answer in given_answers[:WRITTEN]]
-    return {
+    scores = {
         "exact_match": mean(lambda place: exact_match(answers[place].text, given[place])),
         "f1": mean(lambda place: token_f1(answers[place].text, given[place])),
         "f1_without_abstaining": mean(lambda place: token_f1(forced[place], given[place])),
@@ -214,41 +161,60 @@ def scored(generator: Any, asked: Sequence[Asked], texts: dict[str, str], note: 
         "own_words": _mean([float(answer.generator != "extractive") for answer in given_answers]),
         "n": len(there),
         "n_unanswerable": len(asked) - len(there),
-        "confidences": confidences,
     }
+    return scores, confidences
 
 
-def gold_scores(asked: Sequence[Asked], texts: dict[str, str], reader: Any) -> dict[str, Any]:
-    """The reader alone, with the right paragraph. Nothing where there is none, or for Chinese."""
+class GivenPassage:
+    """Takes the place of a search: finds one passage, the right one."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+        self.hits: list[Any] = []
+
+    def give(self, asked: Asked, text: str) -> None:
+        from qa_system.document_processor.documents import Chunk
+        from qa_system.retrieval.hybrid_retrieval import Hit
+
+        passage = Chunk(asked.id, "", asked.source, text, asked.start, asked.end)
+        self.hits = [Hit(passage, 1.0, 1.0, 1.0)]
+
+    def search(self, question: str, k: int, sources: Sequence[str] | None = None) -> list[Any]:
+        return self.hits
+
+
+def gold_scores(generator: Any, asked: Sequence[Asked], texts: dict[str, str], name: str) -> dict[str, Any]:
+    """The same generator with the right paragraph given, and always an answer."""
     from qa_system.evaluation.answer_quality import auroc, exact_match, token_f1
-    from qa_system.retrieval.text_analysis import is_han
+    from qa_system.generation.answer_generator import AnswerGenerator
 
-    if reader is None or is_han(asked[0].question):
-        return {"gold_f1": None, "gold_exact_match": None, "gold_abstain_auroc": None}
-    said, signs = [], []
-    with progress_bar("reading the right paragraphs", len(asked)) as update:
+    given = GivenPassage(generator.store)
+    reading = AnswerGenerator(given, replace(generator.settings, threshold=0.0))
+    answers = []
+    with progress_bar(f"{name}: with the right paragraph", len(asked)) as update:
         for n, each in enumerate(asked, 1):
-            paragraph = texts[each.source][each.start : each.end]
-            (span,) = reader.read(each.question, [paragraph])
-            said.append(paragraph[span.start : span.end])
-            signs.append(reader.confidence.answerable(span))
+            given.give(each, texts[each.source][each.start : each.end])
+            answers.append(reading.answer(each.question))
             update(done=n)
     mean = _mean_over([place for place, each in enumerate(asked) if each.answers])
+    confidences = [answer.confidence for answer in answers]
     return {
-        "gold_f1": mean(lambda place: token_f1(said[place], asked[place].answers)),
-        "gold_exact_match": mean(lambda place: exact_match(said[place], asked[place].answers)),
-        "gold_abstain_auroc": auroc(signs, [bool(each.answers) for each in asked]),
+        "gold_f1": mean(lambda place: token_f1(answers[place].text, asked[place].answers)),
+        "gold_exact_match": mean(lambda place: exact_match(answers[place].text, asked[place].answers)),
+        "gold_abstain_auroc": auroc(confidences, [bool(each.answers) for each in asked]),
     }
 
 
 def confidence_outside(generator: Any, asked: Sequence[Asked], texts: dict[str, str]) -> list[float]:
-    """The confidence for each answerable question, put to the store without its article."""
+    """Its confidence for each answerable question, put to the store without its article."""
     confidences = []
     there = [each for each in asked if each.answers]
     with progress_bar("asking without the article", len(there)) as update:
         for n, each in enumerate(there, 1):
             others = [source for source in texts if source != each.source]
-            confidences.append(generator.answer(each.question, others).confidence)
+            hits = generator.retriever.search(each.question, generator.settings.k, others)
+            found = generator.extract(each.question, hits)
+            confidences.append(found.confidence if found else 0.0)
             update(done=n)
     return confidences
 

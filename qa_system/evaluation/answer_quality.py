@@ -4,8 +4,8 @@ Exact match and F1 follow the official SQuAD 2.0 script (arXiv 1806.03822): lowe
 of several given answers the nearest counts. Chinese is compared by character, as in CMRC 2018 (arXiv 1810.07366).
 
 Faithfulness and answer relevance are those of RAGAS (arXiv 2309.15217, section 3) without a language model as judge: a
-sentence is held to be supported by the same measure as in `citation_handler`, and an answer to be relevant by the cosine
-of question and answer.
+sentence is held to be supported by the same measure as in `citation_handler`, and an answer to be relevant by the
+cosine of question and answer.
 """
 
 import re

@@ -91,11 +91,11 @@ class Event:
 
 
 class AnswerGenerator:
-    """Answers from a store (or a `HybridRetriever` of one). May be shared between threads."""
+    """Answers from a store, or from a `HybridRetriever` of one. May be shared between threads."""
 
     def __init__(self, store_or_retriever: Any, settings: AnswerSettings | None = None) -> None:
-        found = isinstance(store_or_retriever, HybridRetriever)
-        self.retriever = store_or_retriever if found else HybridRetriever(store_or_retriever)
+        searches = hasattr(store_or_retriever, "search")
+        self.retriever = store_or_retriever if searches else HybridRetriever(store_or_retriever)
         self.store = self.retriever.store
         self.settings = settings or AnswerSettings()
 

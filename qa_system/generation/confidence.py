@@ -30,10 +30,6 @@ class Confidence:
         """Probabilities (N,) of signs (N, 6)."""
         return 1 / (1 + np.exp(-(signs @ np.array(self.weights) + self.bias)))
 
-    def answerable(self, span: Span) -> float:
-        """What the reader's own signs say, where the passage was given and nothing was searched."""
-        return self.weights[0] * span.score + self.weights[1] * span.answerable
-
 
 def signs_of(hits: Sequence[Hit], spans: Sequence[Span]) -> np.ndarray:
     """Signs (N, 6) of each passage's span."""

@@ -1,18 +1,13 @@
-"""Train the English reader on questions in SQuAD's format, and write its adapter.
-
-python -m qa_system.generation.train_reader --data squad.json --output runs/qa_system/reader
-python -m qa_system.generation.train_reader --data squad.json --articles every-third --pretext imdb
+"""How the reader learns: batches, the loss, one stage of training, and the questions of each epoch.
 
 First it practises on questions made from plain text (`cloze`), all weights free. Then come the real questions. What was
 learned is then brought into the low-rank form that ships: the differences of the matrices are cut to their largest
 singular values, and the adapter is trained on, with the whole network as its teacher (arXiv 1503.02531).
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -22,7 +17,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from qa_system.generation.cloze import cloze_examples, hard_negatives
-from qa_system.generation.reader import SpanNetwork, build_network, read_examples
+from qa_system.generation.reader import SpanNetwork
 from qa_system.generation.reader_windows import Example, Span, Windows, token_spans
 
 MOST_ANSWERS = 6
@@ -50,30 +45,6 @@ class StageSettings:
     cloze: float = 0.0
     """Questions made from the training passages for each real one, anew in each epoch."""
     dropout: float = 0.1
-
-
-def read_squad(file: Path) -> list[Example]:
-    """The questions of a file in SQuAD's format, 1.1 or 2.0. Raises UserError where it is none."""
-    from shared.errors import UserError
-
-    examples = []
-    try:
-        for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
-            for paragraph in article["paragraphs"]:
-                passage = paragraph["context"]
-                for asked in paragraph["qas"]:
-                    marked = [] if asked.get("is_impossible") else asked["answers"]
-                    places = [(each["answer_start"], each["answer_start"] + len(each["text"])) for each in marked]
-                    kept = tuple(
-                        place
-                        for place, each in zip(places, marked, strict=True)
-                        if passage[slice(*place)] == each["text"]
-                    )
-                    if kept or not marked:
-                        examples.append(Example(asked["question"], passage, kept, str(asked["id"]), article["title"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"--data {file}: not in SQuAD's format ({error!r}): see docs/data.md") from error
-    return examples
 
 
 class Batches:
@@ -246,9 +217,7 @@ def questions_of_epoch(
 
 def scores(examples: Sequence[Example], spans: Sequence[Span]) -> dict[str, float]:
     """EM and F1 on answerable questions, an answer always given, and how well its signs tell whether there is one."""
-    from sklearn.metrics import roc_auc_score
-
-    from qa_system.evaluation.answer_quality import exact_match, token_f1
+    from qa_system.evaluation.answer_quality import auroc, exact_match, token_f1
 
     exact, overlap = [], []
     for example, span in zip(examples, spans, strict=True):
@@ -263,8 +232,5 @@ def scores(examples: Sequence[Example], spans: Sequence[Span]) -> dict[str, floa
         "auroc_verifier": [span.answerable for span in spans],
         "auroc": [span.score / 2 + span.answerable for span in spans],
     }
-    rocs = {name: float(roc_auc_score(there, sign)) for name, sign in signs.items()} if len(set(there)) == 2 else {}
+    rocs = {name: auroc(sign, there) for name, sign in signs.items()}
     return {"exact_match": float(np.mean(exact)), "f1": float(np.mean(overlap)), **rocs, "n": len(examples)}
-
-
-__all__ = ["Batches", "StageSettings", "build_network", "read_examples", "read_squad", "scores", "train_stage"]
