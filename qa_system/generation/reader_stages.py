@@ -6,10 +6,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.files import atomic_path, kept_json
 from shared.logging import progress_bar
+from shared.runs import hardware
+
+if TYPE_CHECKING:
+    from qa_system.generation.train_reader import TrainReaderConfig
 
 # Chosen by cross-validation over the training articles.
 PRACTICE: dict[str, Any] = {"learning_rate": 3e-4, "epochs": 1, "batch_size": 128, "dropout": 0.0}
@@ -31,7 +35,7 @@ CONFIDENCE_QUESTIONS = 2000
 class Stages:
     """The stages of one training, each done once."""
 
-    def __init__(self, config: TrainReaderConfig, texts: dict[str, str], asked: Sequence[Any]) -> None:
+    def __init__(self, config: "TrainReaderConfig", texts: dict[str, str], asked: Sequence[Any]) -> None:
         from qa_system.generation.reader_windows import Example, Windows
         from shared.devices import choose_device, choose_precision
         from shared.hub import resolve_model
@@ -80,8 +84,8 @@ class Stages:
         questions = questions_of_epoch(self.part(fold), StageSettings(**QUESTIONS), seed)
         return self._stage(name, self.practice(), questions, QUESTIONS, seed)
 
-    def student(self, fold: int | None, target: Path, confidence: dict[str, Any] | None = None) -> None:
-        """Train the adapter and write it to `target`."""
+    def student(self, fold: int | None, target: Path) -> None:
+        """Train the adapter and write it to `target`, as yet without its confidence."""
         from qa_system.generation.reader import WEIGHTS, save_reader
         from qa_system.generation.reader_training import StageSettings, questions_of_epoch, train_stage
 
@@ -102,9 +106,8 @@ class Stages:
                     bf16=self.bf16,
                     on_progress=lambda done, loss: update(done=done, note=f"loss {loss:.2f}"),
                 )
-            save_reader(
-                network, target, config.rank, config.word_rank, encoder=config.encoder, confidence=confidence or NOTHING
-            )
+            made = {"encoder": config.encoder, "confidence": NOTHING, "hardware": hardware()}
+            save_reader(network, target, config.rank, config.word_rank, **made)
 
     def fold(self, fold: int) -> dict[str, float]:
         """The scores of the reader that was trained without this fold, on it."""
@@ -230,7 +233,7 @@ class Stages:
 
 
 NOTHING: dict[str, Any] = {"weights": [0.0] * 6, "bias": 0.0, "threshold": 0.0}
-"""The confidence of a fold's reader, on which it is only being fitted."""
+"""The confidence of a reader on which it is only being fitted."""
 
 
 def passages_of(practice: str) -> list[list[str]]:

@@ -21,7 +21,7 @@ from shared.config import check, parse_config, to_dict
 from shared.errors import run_program
 from shared.files import kept_json, write_json, write_text
 from shared.logging import print_result, setup_logging
-from shared.runs import provenance
+from shared.runs import provenance, read_json
 
 CARD = "README.md"
 
@@ -71,6 +71,7 @@ def split_articles(titles: Sequence[str]) -> tuple[list[str], list[str]]:
 def train_reader(config: TrainReaderConfig) -> dict[str, Any]:
     """Train, or go on; returns the scores on articles left out in turn. Raises UserError for data it cannot use."""
     from qa_system.evaluation.squad import read_squad
+    from qa_system.generation.reader import SETTINGS
     from qa_system.generation.reader_stages import Stages
     from shared.errors import UserError
     from shared.leaks import save_ids
@@ -85,11 +86,14 @@ def train_reader(config: TrainReaderConfig) -> dict[str, Any]:
     folds = [stages.fold(n) for n in range(config.folds)]
     confidence = kept_json(stages.folder / "confidence.json", lambda: stages.confidence())
     output = Path(config.output)
-    stages.student(None, output, confidence["fitted"])
+    stages.student(None, output)
+    made = read_json(output / SETTINGS)
+    write_json(output / SETTINGS, {**made, "confidence": confidence["fitted"]})
     passages = {texts[each.source][each.start : each.end] for each in asked}
     save_ids(output, [*(each.question for each in asked), *passages])
     scores = {name: sum(fold[name] for fold in folds) / len(folds) for name in folds[0] if name != "n"}
     summary = {"cross_validation": scores, **confidence, "articles": train, "questions": len(asked), **provenance()}
+    summary["hardware"] = made["hardware"]  # of its training, which may have been long ago and elsewhere
     write_json(output / "summary.json", summary)
     write_text(output / CARD, card(config, summary, (output / "reader.safetensors").stat().st_size))
     return {"output": str(output), **scores, "threshold": confidence["fitted"]["threshold"]}
