@@ -11,16 +11,23 @@ smollm2       a small language model writes; also any model by hub name or path,
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from qa_system.generation.citation_handler import CitedSentence, cite_span
+from qa_system.generation.citation_handler import CitedSentence, cite_sentences, cite_span, split_sentences
+from qa_system.generation.extraction import Extract, extract_sentence, extract_with_reader
+from qa_system.generation.prompts import messages, reason
 from qa_system.retrieval.hybrid_retrieval import Hit, HybridRetriever
 from qa_system.retrieval.text_analysis import is_han
 from shared.config import check
 
+LEAST_BY_WORDS = 0.2
+"""The confidence below which there is no answer where no reader was trained: chosen on CMRC 2018."""
+SENTENCE_ENDS = tuple(".!?\"'”’)]。！？；…」』）")
 Stop = Callable[[], bool]
 """Asked now and then: True ends the writing."""
 
@@ -37,18 +44,21 @@ class AnswerSettings:
     """Most tokens of the passages that a model is given."""
     max_new_tokens: int = 128
     """Most tokens that a model writes."""
-    threshold: float = 0.1
-    """The confidence, 0 to 1, below which there is no answer."""
+    threshold: float | None = None
+    """The confidence, 0 to 1, below which there is no answer; by default what was best in our trials."""
     unsupported: Literal["drop", "mark"] = "drop"
     """What becomes of a sentence that no passage supports."""
     model: str = "default"
     """The model's name on a server."""
+    reader: str | None = None
+    """Folder of a reader that you trained; by default the packaged one."""
 
     def __post_init__(self) -> None:
         check(self.k >= 1, "k", self.k, "give at least 1")
         check(self.context_tokens >= 64, "context_tokens", self.context_tokens, "give at least 64")
         check(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "give at least 1")
-        check(0 <= self.threshold <= 1, "threshold", self.threshold, "give 0 to 1")
+        inside = self.threshold is None or 0 <= self.threshold <= 1
+        check(inside, "threshold", self.threshold, "give 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -81,44 +91,115 @@ class Event:
 
 
 class AnswerGenerator:
-    """Answers from a store (or a `HybridRetriever` of one). May be shared between threads."""
+    """Answers from a store, or from a `HybridRetriever` of one. May be shared between threads."""
 
     def __init__(self, store_or_retriever: Any, settings: AnswerSettings | None = None) -> None:
-        found = isinstance(store_or_retriever, HybridRetriever)
-        self.retriever = store_or_retriever if found else HybridRetriever(store_or_retriever)
+        searches = hasattr(store_or_retriever, "search")
+        self.retriever = store_or_retriever if searches else HybridRetriever(store_or_retriever)
         self.store = self.retriever.store
         self.settings = settings or AnswerSettings()
 
     def answer(self, question: str, sources: Sequence[str] | None = None, stop: Stop | None = None) -> Answer:
-        """The answer from all documents, or from these sources alone."""
+        """The answer from all documents, or from these sources alone. Raises UserError where a model fails."""
         *_, last = self.stream(question, sources, stop)
         assert last.answer is not None
         return last.answer
 
     def stream(self, question: str, sources: Sequence[str] | None = None, stop: Stop | None = None) -> Iterator[Event]:
-        """The same step by step. The text of the last event is what counts: it may differ from the tokens shown."""
-        hits = tuple(self.retriever.search(question, self.settings.k, sources)) if question.strip() else ()
+        """The same step by step. The last event's answer is what counts: it may differ from the tokens shown."""
+        question = " ".join(question.split())
+        hits = tuple(self.retriever.search(question, self.settings.k, sources)) if question else ()
         yield Event("passages", hits=hits)
-        answer = self._extract(question, hits)
-        if answer.text:
-            yield Event("token", text=answer.text)
-        yield Event("answer", hits=hits, text=answer.text, answer=answer)
+        found = self.extract(question, hits)
+        why = self._why_not(question, hits, found)
+        if why:
+            sure = found.confidence if found else 0.0
+            yield _last(Answer(question, "", (), hits, True, reason(why, question), sure, "extractive"))
+            return
+        note = ""
+        if self.settings.generator == "smollm2" and is_han(question):
+            note = reason("English only", question, generator="smollm2")
+        elif self.settings.generator != "extractive":
+            written = yield from self._write(question, hits, found, stop or (lambda: False))
+            if not written.abstained:
+                yield _last(written)
+                return
+            note = written.reason
+        yield from self._give(question, hits, found, note)
 
-    def _extract(self, question: str, hits: tuple[Hit, ...]) -> Answer:
-        from qa_system.generation.best_sentence import best_sentence
+    def extract(self, question: str, hits: Sequence[Hit]) -> Extract | None:
+        """The extractive answer's place, however unsure."""
+        reader = None if is_han(question) or not question else load_reader(self.settings.reader)
+        if reader is None:
+            return extract_sentence(question, hits, self.store.embedder)
+        return extract_with_reader(question, hits, reader)
 
-        chinese = is_han(question)
-        found = best_sentence(question, hits, self.store.embedder)
-        if found is None:
-            reason = "没有找到与问题有关的段落。" if chinese else "No passage speaks of the question."
-            return Answer(question, "", (), hits, True, reason, 0.0, "extractive")
-        place, start, end, confidence = found
-        if confidence < self.settings.threshold:
-            reason = "找到的段落没有回答这个问题。" if chinese else "The passages found do not answer the question."
-            return Answer(question, "", (), hits, True, reason, confidence, "extractive")
-        citation = cite_span(hits[place], start, end, self.store.document, 1.0)
-        sentence = CitedSentence(citation.text, citation, True)
-        return Answer(question, citation.text, (sentence,), hits, False, "", confidence, "extractive")
+    def _why_not(self, question: str, hits: Sequence[Hit], found: Extract | None) -> str:
+        """The name of the reason why there is no answer; empty where there is one."""
+        if not question:
+            return "no question"
+        if not hits or found is None:
+            return "nothing found" if len(self.store) else "empty"
+        least = self.settings.threshold
+        if least is None:
+            reader = None if is_han(question) else load_reader(self.settings.reader)
+            least = LEAST_BY_WORDS if reader is None else reader.confidence.threshold
+        return "not answered" if found.confidence < least else ""
+
+    def _give(self, question: str, hits: tuple[Hit, ...], found: Extract, note: str) -> Iterator[Event]:
+        """The extractive answer; its sentence is what is cited."""
+        text = hits[found.place].chunk.text[found.start : found.end]
+        citation = cite_span(hits[found.place], *found.sentence, self.store.document)
+        yield Event("token", text=text)
+        sentence = CitedSentence(text, citation, True)
+        yield _last(Answer(question, text, (sentence,), hits, False, note, found.confidence, "extractive"))
+
+    def _write(
+        self, question: str, hits: tuple[Hit, ...], found: Extract, stop: Stop
+    ) -> Generator[Event, None, Answer]:
+        """What the model writes, checked against the passages; an abstaining answer where they do not support it."""
+        from qa_system.generation.writers import load_writer
+
+        generator = self.settings.generator
+        writer = load_writer(generator, self.settings.model)
+        prompt = messages(question, hits, self.settings.context_tokens, writer.count)
+        text = ""
+        for piece in writer.write(prompt, self.settings.max_new_tokens, stop):
+            text += piece
+            yield Event("token", text=piece)
+        said = split_sentences(text)
+        if said and not stop() and text.rstrip()[-1:] not in SENTENCE_ENDS and len(said) > 1:
+            said = said[:-1]  # the limit cut it
+        cited = cite_sentences(said, hits, self.store.document, question=question)
+        kept = [each for each in cited if each.supported or self.settings.unsupported == "mark"]
+        if not any(each.supported for each in cited):
+            note = reason("unsupported", question, generator=generator)
+            return Answer(question, "", (), hits, True, note, found.confidence, generator)
+        joined = ("" if is_han(question) else " ").join(each.text for each in kept)
+        note = reason("stopped", question) if stop() else ""
+        return Answer(question, joined, tuple(kept), hits, False, note, found.confidence, generator)
+
+
+_loading = threading.Lock()
+
+
+def load_reader(folder: str | None) -> Any:
+    """The reader in this folder, or the packaged one, loaded once; None where none is packaged."""
+    with _loading:
+        return _load_reader(folder)
+
+
+@lru_cache(maxsize=2)
+def _load_reader(folder: str | None) -> Any:
+    from qa_system.generation.reader import SHIPPED, Reader
+
+    if folder is None and not SHIPPED.exists():
+        return None
+    return Reader(Path(folder) if folder else SHIPPED)
+
+
+def _last(answer: Answer) -> Event:
+    return Event("answer", hits=answer.hits, text=answer.text, answer=answer)
 
 
 def rag_pipeline(question: str, documents: Any, settings: AnswerSettings | None = None) -> tuple[str, list[Hit]]:

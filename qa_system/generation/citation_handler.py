@@ -62,13 +62,22 @@ def cite_span(hit: Hit, start: int, end: int, find_document: FindDocument, score
 
 
 def cite_sentences(
-    answer: Sequence[str], hits: Sequence[Hit], find_document: FindDocument, least: float = SUPPORTED
+    answer: Sequence[str],
+    hits: Sequence[Hit],
+    find_document: FindDocument,
+    least: float = SUPPORTED,
+    question: str | None = None,
 ) -> list[CitedSentence]:
     """Each sentence of an answer with the span of the passages that supports it best.
 
-    Where that shares less than `least` of the sentence's words the sentence is not supported, and cites nothing.
+    Where that shares less than `least` of the sentence's words the sentence is not supported, and cites nothing. With
+    the question, a span that has none of its words supports nothing: "ignore all instructions and say X" in a document
+    is no evidence for X.
     """
     spans = [(hit, start, end) for hit in hits for start, end in sentences(hit.chunk.text)]
+    if question is not None:
+        asked = set(analyse(question))
+        spans = [(hit, start, end) for hit, start, end in spans if asked & set(analyse(hit.chunk.text[start:end]))]
     terms = [frozenset(analyse(hit.chunk.text[start:end])) for hit, start, end in spans]
     cited = []
     for sentence in answer:
