@@ -49,6 +49,8 @@ class Answered(NamedTuple):
     answer: "Answer"
     words: float
     meaning: float
+    least: float
+    """The confidence below which it is not answered."""
 
 
 def run(out_dir: str | Path, smoke: bool = False) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def run(out_dir: str | Path, smoke: bool = False) -> dict[str, Any]:
     }
     store.close()
     folder.write_summary(summary)
-    _describe(folder, summary, answers, generator.settings.threshold).save(folder.path)
+    _describe(folder, summary, answers).save(folder.path)
     return summary
 
 
@@ -108,7 +110,7 @@ def ask_all(generator: Any, questions: tuple[ExampleQuestion, ...]) -> list[Answ
         for question in questions:
             answer = generator.answer(question.text)
             parts = generator.retriever.parts(question.text, answer.hits[0]) if answer.hits else (0.0, 0.0)
-            answers.append(Answered(question, answer, *parts))
+            answers.append(Answered(question, answer, *parts, generator.least_confidence(question.text)))
             log.info("%s\n  %s", question.text, answer.text or f"– {answer.reason}")
             update(len(answers))
     return answers
@@ -138,7 +140,7 @@ def all_verbatim(store: Any, answers: list[Answered]) -> bool:
     return all(texts[each.source][each.start : each.end] == each.text for each in citations)
 
 
-def _describe(folder: RunFolder, summary: dict[str, Any], answers: list[Answered], threshold: float) -> Section:
+def _describe(folder: RunFolder, summary: dict[str, Any], answers: list[Answered]) -> Section:
     """The questions with their answers and citations, in numbers and pictures."""
     section = Section(both("qa.title"), both("qa.summary"))
     section.numbers(
@@ -151,7 +153,7 @@ def _describe(folder: RunFolder, summary: dict[str, Any], answers: list[Answered
     )
     section.text(both("qa.explain.answers"))
     section.table([_row(each) for each in answers], both("qa.caption.answers"))
-    section.figure(lambda language: confidences(answers, threshold, language), both("qa.caption.confidence"))
+    section.figure(lambda language: confidences(answers, language), both("qa.caption.confidence"))
     section.figure(lambda language: why_found(answers, language), both("qa.caption.why"))
     section.text(both("qa.explain.next", store=str(folder.path / "store"), file=str(folder.path / ANSWERS)))
     return section
@@ -175,8 +177,8 @@ def _row(answered: Answered) -> dict[str, Any]:
     }
 
 
-def confidences(answers: list[Answered], threshold: float, language: Language) -> "go.Figure":
-    """How sure it was of each question; the line is where answering begins."""
+def confidences(answers: list[Answered], language: Language) -> "go.Figure":
+    """How sure it was of each question; the marks are where answering begins."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -189,7 +191,13 @@ def confidences(answers: list[Answered], threshold: float, language: Language) -
             marker={"color": colour},
             name=phrase("qa.legend.answerable" if answerable else "qa.legend.unanswerable", language),
         )
-    figure.add_vline(x=threshold, line={"dash": "dot", "color": "#888"})
+    figure.add_scatter(
+        y=[each.question.text for each in answers],
+        x=[each.least for each in answers],
+        mode="markers",
+        marker={"symbol": "line-ns-open", "size": 18, "color": "#888", "line": {"width": 2}},
+        name=phrase("qa.legend.least", language),
+    )
     figure.update_xaxes(title=phrase("qa.axis.confidence", language), range=[0, 1])
     return _by_question(figure, answers)
 

@@ -61,7 +61,8 @@ def _answer(page: Page, answer: Answer, citations: list[Citation], settings: Ans
     st.caption(plain(answer.question))
     if answer.abstained:
         st.info(plain(answer.reason), icon=":material/help:")
-        st.caption(say("abstained", confidence=f"{answer.confidence:.0%}", threshold=f"{settings.threshold:.0%}"))
+        least = generator_of(page.library, settings).least_confidence(answer.question)
+        st.caption(say("abstained", confidence=f"{answer.confidence:.0%}", threshold=f"{least:.0%}"))
         return
     parts = []
     for sentence in answer.sentences:

@@ -98,8 +98,7 @@ class Service:
             torch.set_num_threads(config.threads)
         if self.generator is None:
             store = open_store(config.store, config.embedding, create=True)
-            threshold = {} if config.threshold is None else {"threshold": config.threshold}
-            settings = AnswerSettings(generator=config.generator, k=config.k, **threshold)
+            settings = AnswerSettings(generator=config.generator, k=config.k, threshold=config.threshold)
             self.generator = AnswerGenerator(store, settings)
         store = self.generator.store
         store.embedder.encode(["warm"], "query")

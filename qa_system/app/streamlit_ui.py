@@ -76,7 +76,8 @@ def settings(page: Page) -> tuple[AnswerSettings, list[str] | None]:
     with st.sidebar.expander(say("settings"), icon=":material/tune:"):
         generator = st.selectbox(say("generator"), GENERATORS, format_func=lambda name: say(f"generator.{name}"))
         k = st.slider(say("k"), 1, 20, default.k)
-        threshold = st.slider(say("threshold"), 0.0, 1.0, default.threshold, 0.05, help=say("threshold_help"))
+        own = st.toggle(say("own_threshold"), help=say("threshold_help"))
+        threshold = st.slider(say("threshold"), 0.0, 1.0, 0.5, 0.05) if own else None
         names = [line.source for line in page.library.documents()]
         sources = st.multiselect(say("only"), names, placeholder=say("all"))
     return AnswerSettings(generator=generator, k=k, threshold=threshold), sources or None
