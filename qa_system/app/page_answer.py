@@ -16,6 +16,7 @@ from qa_system.generation.citation_handler import Citation
 from qa_system.retrieval.hybrid_retrieval import Hit, HybridRetriever
 from qa_system.retrieval.text_analysis import analyse
 from shared.errors import UserError
+from shared.phrases import has_phrase, phrase
 
 ANSWER, CITED = "qa_answer", "qa_cited"
 AROUND = 600  # characters shown around a citation in a document without pages
@@ -47,12 +48,12 @@ def show(page: Page, settings: AnswerSettings) -> None:
     if answer is None:
         return
     citations = list(dict.fromkeys(each.citation for each in answer.sentences if each.citation))
-    left, right = st.columns([5, 6], gap="large")
+    left, right = st.columns([5, 6], gap="large") if citations else (st.container(), None)
     with left:
         _answer(page, answer, citations, settings)
         _why(page, answer)
-    with right:
-        if citations:
+    if right is not None:
+        with right:
             _cited(page, citations[min(st.session_state.get(CITED, 0), len(citations) - 1)])
 
 
@@ -77,7 +78,9 @@ def _answer(page: Page, answer: Answer, citations: list[Citation], settings: Ans
         if st.button(label, key=f"qa_cite_{number}", type="primary" if chosen else "secondary"):
             st.session_state[CITED] = number
             st.rerun()
-    st.caption(say("sure", confidence=f"{answer.confidence:.0%}", generator=plain(answer.generator)))
+    known = f"qa.page.generator.{answer.generator}"
+    writer = phrase(known, page.language) if has_phrase(known) else plain(answer.generator)
+    st.caption(say("sure", confidence=f"{answer.confidence:.0%}", generator=writer))
     if answer.reason:
         st.caption(plain(answer.reason))
 

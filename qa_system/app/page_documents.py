@@ -27,13 +27,17 @@ def show(page: Page) -> None:
         help=say("upload_help", mb=f"{page.library.config.max_mb:g}"),
     )
     if files:
+        st.session_state[FAULTS] = []
         for file in files:
             _bring(page, file.name, file.getbuffer())
         # A new key empties the widget: what was taken is in the list below from now on.
         st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1
         st.rerun()
-    for line in st.session_state.pop(FAULTS, []):
-        st.sidebar.error(plain(line))
+    for line in st.session_state.get(FAULTS, []):
+        st.sidebar.error(page.say("job.refused", detail=plain(line)))
+    if st.session_state.get(FAULTS) and st.sidebar.button(page.say("seen"), key="qa_seen"):
+        st.session_state[FAULTS] = []
+        st.rerun()
     waiting = [job for job in _jobs(page) if not job.ended]
     # A fragment: while something is read this part is drawn anew every second, and the rest of the page is not.
     with st.sidebar:
@@ -92,13 +96,11 @@ def _progress(page: Page) -> None:
         if not job.ended:
             share = job.done / job.total if job.total else 0.0
             st.progress(share, say(f"job.{job.state}", name=plain(job.source), done=job.done, total=job.total or "?"))
-    for job in jobs:
-        if job.state in ("refused", "failed"):
-            st.error(say("job.refused", detail=plain(job.detail)))
-    if jobs and all(job.ended for job in jobs):
-        # Refusals stay in sight until the next look at the page; then all of it is forgotten.
-        st.session_state[FAULTS] = [job.detail for job in jobs if job.state in ("refused", "failed")]
-        st.session_state[JOBS] = []
+    if any(job.ended for job in jobs):
+        # What has ended goes into the list, or to the refusals, which stay in sight until they were seen.
+        refused = [job.detail for job in jobs if job.state in ("refused", "failed")]
+        st.session_state[FAULTS] = st.session_state.get(FAULTS, []) + refused
+        st.session_state[JOBS] = [job.id for job in jobs if not job.ended]
         st.rerun()
 
 
