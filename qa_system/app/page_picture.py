@@ -14,13 +14,13 @@ from shared.logging import get_logger
 
 log = get_logger(__name__)
 
-SCALE = 2.0  # pixels a point
+SCALE = 2.5  # pixels a point
 MOST_PIXELS = 4_000_000  # a page may claim to be as large as a house
 WITHIN_S, MEMORY_MB = 20.0, 1500
 MARK = (255, 213, 0)
 EDGE = (190, 190, 190)
 MARGIN = 1.5  # points around a line
-CLOSE_UP = 0.16  # of the page's height, above and below what is marked
+CLOSE_UP = 90.0  # points around what is marked
 
 
 def page_picture(pdf: Path, page: int, boxes: Sequence[Box] = (), close_up: bool = False) -> bytes | None:
@@ -45,10 +45,10 @@ def page_picture(pdf: Path, page: int, boxes: Sequence[Box] = (), close_up: bool
     picture = ImageChops.multiply(picture, marks)  # like a felt pen: what is black stays black
     ImageDraw.Draw(picture).rectangle((0, 0, picture.width - 1, picture.height - 1), outline=EDGE)
     if close_up and here:
-        air = CLOSE_UP * picture.height
-        top = max(0, points * min(box.top for box in here) - air)
-        bottom = min(picture.height, points * max(box.bottom for box in here) + air)
-        picture = picture.crop((0, int(top), picture.width, int(bottom)))
+        left, top = (min(getattr(box, side) for box in here) - CLOSE_UP for side in ("left", "top"))
+        right, bottom = (max(getattr(box, side) for box in here) + CLOSE_UP for side in ("right", "bottom"))
+        ends = (min(points * right, picture.width), min(points * bottom, picture.height))
+        picture = picture.crop(tuple(map(int, (max(points * left, 0), max(points * top, 0), *ends))))
     written = io.BytesIO()
     picture.save(written, "PNG")
     return written.getvalue()
