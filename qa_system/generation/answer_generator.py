@@ -140,11 +140,14 @@ class AnswerGenerator:
             return "no question"
         if not hits or found is None:
             return "nothing found" if len(self.store) else "empty"
-        least = self.settings.threshold
-        if least is None:
-            reader = None if is_han(question) else load_reader(self.settings.reader)
-            least = LEAST_BY_WORDS if reader is None else reader.confidence.threshold
-        return "not answered" if found.confidence < least else ""
+        return "not answered" if found.confidence < self.least_confidence(question) else ""
+
+    def least_confidence(self, question: str) -> float:
+        """The confidence below which this question is not answered."""
+        if self.settings.threshold is not None:
+            return self.settings.threshold
+        reader = None if is_han(question) else load_reader(self.settings.reader)
+        return LEAST_BY_WORDS if reader is None else reader.confidence.threshold
 
     def _give(self, question: str, hits: tuple[Hit, ...], found: Extract, note: str) -> Iterator[Event]:
         """The extractive answer; its sentence is what is cited."""
