@@ -25,6 +25,18 @@ from shared.config import check
 from shared.errors import UserError
 from shared.logging import progress_bar
 
+SHOWN = (
+    "f1",
+    "exact_match",
+    "gold_f1",
+    "abstain_auroc",
+    "out_of_collection_auroc",
+    "citation_precision",
+    "citation_coverage",
+    "faithfulness",
+    "own_words",
+    "n",
+)
 WRITTEN = 200  # questions that a language model is given
 
 
@@ -73,7 +85,10 @@ def measure_answers(config: AnswersConfig) -> Outcome:
             some = Random(0).sample(asked, min(WRITTEN, len(asked)))
             result[name] = measured(AnswerGenerator(store, replace(settings, generator=name)), some, texts, name)
         store.close()
-    return Outcome({"data": Path(config.data).name, "documents": len(texts), **result, "n_excluded": n_excluded})
+    generators = {"extractive": result, **{name: part for name, part in result.items() if isinstance(part, dict)}}
+    rows = [{"generator": name, **{key: part[key] for key in SHOWN}} for name, part in generators.items()]
+    counts = {"data": Path(config.data).name, "documents": len(texts), "n_excluded": n_excluded}
+    return Outcome({**counts, **result}, rows)
 
 
 def measured(generator: Any, asked: Sequence[Asked], texts: dict[str, str], name: str) -> dict[str, Any]:

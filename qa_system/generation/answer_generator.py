@@ -211,12 +211,11 @@ def rag_pipeline(question: str, documents: Any, settings: AnswerSettings | None 
     `documents` is a store, or a list of texts and `Path`s of files, which are read into a store that is forgotten
     afterwards.
     """
-    if not isinstance(documents, Sequence) or isinstance(documents, str):
-        if isinstance(documents, str | Path):
-            documents = [documents]
-        else:
-            answer = AnswerGenerator(documents, settings).answer(question)
-            return answer.text, list(answer.hits)
+    if isinstance(documents, str | Path):
+        documents = [documents]
+    if not isinstance(documents, Sequence):
+        answer = AnswerGenerator(documents, settings).answer(question)
+        return answer.text, list(answer.hits)
     from tempfile import TemporaryDirectory
 
     from qa_system.document_processor.vector_store import VectorStore

@@ -80,8 +80,8 @@ class SpanNetwork(nn.Module):
     def approximate(self, other: "SpanNetwork") -> None:
         """Take over what another, wholly trained network learned, as far as the adapter's rank allows.
 
-        The best approximation of a difference of matrices by rank R are its R largest singular values. What the position
-        vectors learned is left behind.
+        The best approximation of a difference of matrices by rank R are its R largest singular values. What the
+        position vectors learned is left behind.
         """
         own, theirs = dict(self.named_parameters()), dict(other.named_parameters())
         with torch.no_grad():

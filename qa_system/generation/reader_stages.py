@@ -29,7 +29,7 @@ STUDENT: dict[str, Any] = {
 PASSAGE_CHARACTERS = 600  # of the texts to practise on
 LOST = 0.05  # of the right answers, that the threshold may cost
 RIGHT = 0.5  # the F1 from which on an answer counts as right
-CONFIDENCE_QUESTIONS = 2000
+CONFIDENCE_QUESTIONS = 600
 
 
 class Stages:

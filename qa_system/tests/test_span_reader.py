@@ -211,9 +211,7 @@ def test_the_command_trains_goes_on_and_says_what_it_was_trained_on(encoder, tmp
     trained = load_ids(output)
     assert {text_id(each.question) for each in asked if each.source in ("article 1", "article 2")} <= trained
     unseen, seen = texts["article 0"].split("\n\n")[1], "".join(texts[f"article {n}"] for n in (1, 2, 4, 5))
-    assert (text_id(unseen) in trained) == any(
-        unseen in texts[name] for name in ("article 1", "article 2", "article 4", "article 5")
-    )
+    assert (text_id(unseen) in trained) == (unseen in seen)
     assert "CC BY-SA" in (output / "README.md").read_text(encoding="utf-8")
     (span,) = Reader(output).read("where was the tower built?", ["The tower was built in rome by the king."])
     assert span.end > span.start
