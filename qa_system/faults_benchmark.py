@@ -36,6 +36,7 @@ COLUMNS = ("trial", "requests", "wrong", "lost", "hung")
 ENDED = ("done", "refused", "failed")
 MOST_S = 3600.0  # for all uploads of a trial to end
 KILL_AFTER_S = 1.5
+WAITING = 'qa_waiting{what="questions"}'
 FACT = "The colour of lamp {number} is {colour}. Lamp {number} stands in hall {hall}."
 COLOURS = ("red", "green", "blue", "yellow", "white")
 
@@ -106,6 +107,17 @@ class Client:
     async def sources(self) -> set[str]:
         async with self.session.get(f"{self.url}/v1/documents") as response:
             return {line["source"] for line in (await response.json())["documents"]}
+
+    async def left_waiting(self, within_s: float = 90.0) -> int:
+        """Questions that still take a place when nobody asks any more and time has passed."""
+        give_up = time.monotonic() + within_s
+        while True:
+            async with self.session.get(f"{self.url}/metrics") as response:
+                lines = (await response.text()).splitlines()
+            waiting = next(int(float(line.split()[1])) for line in lines if line.startswith(WAITING))
+            if not waiting or time.monotonic() > give_up:
+                return waiting
+            await asyncio.sleep(0.5)
 
     async def ask(self, question: str) -> tuple[int, dict[str, Any]]:
         async with self.session.post(f"{self.url}/v1/ask", json={"question": question}) as response:
@@ -263,7 +275,7 @@ def askers(config: FaultsConfig, folder: Path) -> dict[str, Any]:
             "requests": config.clients * config.turns,
             "wrong": counts["wrong"],
             "lost": len(set(facts) - await client.sources()),
-            "hung": counts["hung"],
+            "hung": counts["hung"] + await client.left_waiting(),
             "answered": counts["answered"],
             "clients": config.clients,
             "left": counts["left"],

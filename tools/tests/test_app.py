@@ -8,7 +8,8 @@ from tools.projects import CHECKOUT, PROJECTS, page_of
 
 
 @pytest.fixture
-def hub():
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("QA_STORE", str(tmp_path / "store"))  # where qa_system's page keeps its documents
     return AppTest.from_file(str(CHECKOUT / "app.py"), default_timeout=30)
 
 
