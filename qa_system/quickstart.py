@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 PROJECT = "qa_system"
-SECONDS = 60  # measured on 2 cores; the demo's estimate of the time left starts from it
+SECONDS = 40  # measured on 2 cores; the demo's estimate of the time left starts from it
 ANSWERS = "answers.jsonl"
 SHOWN = 160  # characters of a citation in the table
 BLUE, ORANGE = "#2a78d6", "#e08a00"
