@@ -1,8 +1,8 @@
-"""How sure an answer is: that this span of this passage answers the question, as a probability.
+"""How sure an answer is: that this passage holds the answer to the question, as a probability.
 
 A logistic regression on a few signs of the reader and the search, fitted on questions of articles that the reader had
-not been trained on. The span with the highest probability is the answer, and its probability decides whether one is
-given. The signs of the search say most about questions that the documents do not speak of, those of the reader about
+not been trained on. The passage with the highest probability gives the answer, and its probability decides whether one
+is given. The signs of the search say most about questions that the documents do not speak of, those of the reader about
 questions that they seem to answer and do not.
 """
 
@@ -47,8 +47,8 @@ def signs_of(hits: Sequence[Hit], spans: Sequence[Span]) -> np.ndarray:
     return np.array(rows).reshape(len(rows), len(SIGNS))
 
 
-def fit_confidence(signs: np.ndarray, right: np.ndarray, strength: float = 1.0) -> Confidence:
-    """Fit to signs (N, 6) and whether each span was right (N,), with a little ridge; by Newton's method.
+def fit_confidence(signs: np.ndarray, holds: np.ndarray, strength: float = 1.0) -> Confidence:
+    """Fit to signs (N, 6) and whether each passage held the answer (N,), with a little ridge; by Newton's method.
 
     The threshold is left at 0.
     """
@@ -58,7 +58,7 @@ def fit_confidence(signs: np.ndarray, right: np.ndarray, strength: float = 1.0) 
     w = np.zeros(x.shape[1])
     for _ in range(30):
         p = 1 / (1 + np.exp(-x @ w))
-        gradient = x.T @ (p - right) + ridge @ w
+        gradient = x.T @ (p - holds) + ridge @ w
         hessian = (x * (p * (1 - p))[:, None]).T @ x + ridge + 1e-9 * np.eye(len(w))
         step = np.linalg.solve(hessian, gradient)
         w -= step

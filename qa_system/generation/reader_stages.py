@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qa_system.evaluation.answer_quality import auroc
 from shared.files import atomic_path, kept_json
 from shared.logging import progress_bar
 from shared.runs import hardware
@@ -27,8 +28,7 @@ STUDENT: dict[str, Any] = {
     "dropout": 0.05,
 }
 PASSAGE_CHARACTERS = 600  # of the texts to practise on
-LOST = 0.05  # of the right answers, that the threshold may cost
-RIGHT = 0.5  # the F1 from which on an answer counts as right
+LOST = 0.05  # of the answers from the right passage, that the threshold may cost
 CONFIDENCE_QUESTIONS = 600
 
 
@@ -125,76 +125,60 @@ class Stages:
 
     def confidence(self) -> dict[str, Any]:
         """Fitted on what the folds' readers say of the questions they were not trained on, put to all the articles."""
-        import tempfile
-
         import numpy as np
 
-        from qa_system.evaluation.answer_quality import auroc
-        from qa_system.evaluation.squad import fill_store
-        from qa_system.generation.confidence import fit_confidence
+        from qa_system.generation.confidence import SIGNS, fit_confidence
 
-        with tempfile.TemporaryDirectory() as folder:
-            store = fill_store(folder, self.texts)
-            rows = list(self._signs(store))
-            store.close()
-        signs, right, kind, group = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        fitted = fit_confidence(signs, right)
-        best: dict[int, tuple[float, bool, int]] = {}
-        for value, is_right, what, number in zip(fitted.of(signs), right, kind, group, strict=True):
-            if value > best.get(number, (-1.0, False, 0))[0]:
-                best[number] = (float(value), bool(is_right), int(what))
-        threshold = float(np.quantile([value for value, is_right, _ in best.values() if is_right], LOST))
-        there = [value for value, _, what in best.values() if what == 0]
-        report = {}
-        for name, what in (("abstain_auroc", 1), ("out_of_collection_auroc", 2)):
-            others = [value for value, _, each in best.values() if each == what]
-            report[name] = auroc([*there, *others], [True] * len(there) + [False] * len(others))
-        answered = [value >= threshold for value in there]
-        report["answered"] = sum(answered) / len(answered)
+        table = np.array(kept_json(self.folder / "signs.json", lambda: {"rows": list(self._signs())})["rows"])
+        signs, (holds, kind, number) = table[:, : len(SIGNS)], table[:, len(SIGNS) :].T
+        fitted = fit_confidence(signs, holds)
+        sure = fitted.of(signs)
+        # The passage that would answer each question.
+        best = np.array(
+            [rows[sure[rows].argmax()] for rows in (np.flatnonzero(number == n) for n in np.unique(number))]
+        )
+        sure, holds, kind = sure[best], holds[best] == 1, kind[best]
+        threshold = float(np.quantile(sure[holds], LOST)) if holds.any() else 0.0
+        report = {"answered": float((sure[kind == 0] >= threshold).mean())}
+        for name, other in (("abstain_auroc", 1), ("out_of_collection_auroc", 2)):
+            asked = (kind == 0) | (kind == other)
+            report[name] = auroc(sure[asked], kind[asked] == 0)
         return {"fitted": {**asdict(fitted), "threshold": threshold}, "confidence": report}
 
-    def _signs(self, store: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
-        """Of each question: signs (N, 6), which spans are right, its kind and its number.
+    def _signs(self) -> Iterator[list[float]]:
+        """Of each passage found for a question: its signs, whether it holds the answer, the question's kind and number.
 
         The kinds: 0 answerable, 1 not, 2 answerable by an article that was left out of the search.
         """
+        import tempfile
         from random import Random
 
-        import numpy as np
-
-        from qa_system.evaluation.answer_quality import token_f1
+        from qa_system.evaluation.squad import fill_store
         from qa_system.generation.confidence import signs_of
         from qa_system.generation.reader import Reader
         from qa_system.retrieval.hybrid_retrieval import HybridRetriever
 
-        retriever = HybridRetriever(store)
         titles = sorted(self.texts)
         readers = [Reader(self.folder / f"fold-{fold}") for fold in range(self.config.folds)]
         some = Random(0).sample(self.asked, min(CONFIDENCE_QUESTIONS, len(self.asked)))
-        with progress_bar("confidence", len(some)) as update:
-            for number, each in enumerate(some):
+        with tempfile.TemporaryDirectory() as folder, progress_bar("confidence", len(some)) as update:
+            store = fill_store(folder, self.texts)
+            for n, each in enumerate(some):
                 reader = readers[titles.index(each.source) % self.config.folds]
-                others = [title for title in titles if title != each.source]
-                asks: list[tuple[int, Any]] = [(0 if each.answers else 1, None)]
-                asks += [(2, others)] if each.answers and number % 2 else []
-                for kind, sources in asks:
-                    hits = retriever.search(each.question, 5, sources)
+                searches: list[tuple[int, list[str] | None]] = [(0 if each.answers else 1, None)]
+                if each.answers and n % 2:
+                    searches.append((2, [title for title in titles if title != each.source]))
+                for kind, sources in searches:
+                    hits = HybridRetriever(store).search(each.question, 5, sources)
                     spans = reader.read(each.question, [hit.chunk.text for hit in hits])
-                    right = [
-                        kind == 0
-                        and hit.chunk.source == each.source
-                        and token_f1(hit.chunk.text[span.start : span.end], each.answers) >= RIGHT
-                        for hit, span in zip(hits, spans, strict=True)
-                    ]
-                    if hits:
-                        n = len(hits)
-                        yield (
-                            signs_of(hits, spans),
-                            np.array(right),
-                            np.full(n, kind),
-                            np.full(n, 2 * number + kind // 2),
+                    for hit, signs in zip(hits, signs_of(hits, spans), strict=True):
+                        holds = hit.chunk.source == each.source and any(
+                            hit.chunk.start <= each.start + first and each.start + last <= hit.chunk.end
+                            for first, last in each.places
                         )
-                update(done=number + 1)
+                        yield [*signs.tolist(), int(holds), kind, 2 * n + kind // 2]
+                update(done=n + 1)
+            store.close()
 
     def _stage(self, name: str, start: Path | None, questions: Any, chosen: dict[str, Any], seed: int) -> Path:
         from safetensors.torch import save_file
