@@ -2,7 +2,7 @@
 
 python -m qa_system.benchmark ingest --data $DATA/pdfs       broken, scanned, long PDFs: what is refused and recovered
 python -m qa_system.benchmark retrieval --data $DATA/retrieval/scifact     BM25, dense and hybrid on a BEIR collection
-python -m qa_system.benchmark fusion --data $DATA/retrieval/scifact        settings of hybrid search on training questions
+python -m qa_system.benchmark fusion --data $DATA/retrieval/scifact        settings of hybrid search, tried on train
 """
 
 from pathlib import Path
