@@ -76,8 +76,11 @@ class Fusion:
     neighbours: float = 0.15
     """The share that the scores of similar passages have beside a passage's own; 0 leaves them out."""
 
+    common: float = 0.5
+    """The share of what questions have in common that is taken off a question's vector."""
+
     def __post_init__(self) -> None:
-        for name in ("dense_weight", "chinese_dense_weight"):
+        for name in ("dense_weight", "chinese_dense_weight", "common"):
             weight = getattr(self, name)
             check(weight is None or 0 <= weight <= 1, name, weight, "give a share from 0 to 1")
         check(self.pool >= 1, "pool", self.pool, "give at least 1")
@@ -131,6 +134,11 @@ class HybridRetriever:
         weight = self._dense_weight(chinese)
         pool = max(self.fusion.pool, k)
         nothing = np.empty(0, dtype=np.int64), np.empty(0)
+        shift = 0.0
+        if vector is not None and self.fusion.method == "hybrid" and self.fusion.common and weight > 0:
+            embedder = self.store.embedder
+            vector = vector - self.fusion.common * embedder.common(chinese)
+            shift = self.fusion.common * embedder.floor  # what that takes from a passage that is like no question
         by_words = view.sparse.search(terms, pool, among) if terms and weight < 1 else nothing
         has_vectors = vector is not None and view.dense is not None and weight > 0
         by_meaning = view.dense.search(vector, pool, among) if has_vectors else nothing
@@ -138,7 +146,9 @@ class HybridRetriever:
         if not len(rows):
             return Ranked(rows, *np.zeros((3, 0)))
         bm25 = view.sparse.scores_of(terms, rows) / view.sparse.possible(terms) if terms else np.zeros(len(rows))
-        cosines = view.dense.scores_of(vector, rows).astype(np.float64) if has_vectors else np.zeros(len(rows))
+        cosines = np.zeros(len(rows))
+        if has_vectors:
+            cosines = view.dense.scores_of(vector, rows).astype(np.float64) + shift
         if self.fusion.method == "hybrid" and has_vectors:
             # A row's own weight, by its language.
             weight = self._dense_weights(chinese, view.are_chinese(rows))

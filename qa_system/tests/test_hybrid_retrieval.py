@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qa_system.document_processor.vector_store import VectorStore
+from qa_system.retrieval.any_questions import ANY_QUESTIONS
 from qa_system.retrieval.dense_retrieval import Embedder
 from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever, with_neighbours
 from shared.config import build
@@ -28,8 +29,10 @@ def fill(tmp_path, make_document):
     """`fill({"a.txt": ["text"]}, vectors)`: a store of these documents."""
     opened = []
 
-    def make(documents, vectors=None, reads_chinese=False):
+    def make(documents, vectors=None, reads_chinese=False, common=(0.0, 0.0)):
         embedder = Embedder("given", Given(vectors or {}), 2, "v1", reads_chinese, 256)
+        if common is not None:
+            embedder._common.update(en=np.array(common, dtype=np.float32), zh=np.array(common, dtype=np.float32))
         store = VectorStore(tmp_path / str(len(opened)), embedder)
         opened.append(store)
         for source, texts in documents.items():
@@ -172,3 +175,23 @@ def test_a_passage_that_is_like_a_good_one_passes_one_that_is_like_a_bad_one(fil
     alone = HybridRetriever(store, Fusion(neighbours=0)).search("question")
     assert texts(alone) == ["best", "like bad", "like best", "bad"]
     assert texts(HybridRetriever(store).search("question")) == ["best", "like best", "like bad", "bad"]
+
+
+def test_a_passage_that_is_like_any_question_is_held_back(fill):
+    # Question and all questions at 0 and 30 degrees; "like any" is nearer, but so it is to every question.
+    degrees = {"question": 0, "like any": 20, "another": -24}
+    vectors = {text: (np.cos(np.radians(angle)), np.sin(np.radians(angle))) for text, angle in degrees.items()}
+    any_question = (np.cos(np.radians(30)), np.sin(np.radians(30)))
+    store = fill({"a": ["like any", "another"]}, vectors, common=any_question)
+    plain = HybridRetriever(store, Fusion(common=0, neighbours=0, dense_weight=1)).search("question")
+    assert texts(plain) == ["like any", "another"]
+    first, second = HybridRetriever(store, Fusion(common=0.5, neighbours=0, dense_weight=1)).search("question")
+    assert (first.chunk.text, second.chunk.text) == ("another", "like any")
+    by_hand = np.cos(np.radians(24)) - 0.5 * np.cos(np.radians(54))
+    assert first.score == pytest.approx(by_hand) and first.cosine == pytest.approx(by_hand)
+
+
+def test_what_questions_have_in_common_is_the_mean_of_their_language(fill):
+    store = fill({}, {question: (1.0, 0.0) for question in ANY_QUESTIONS["zh"][:6]}, common=None)
+    assert store.embedder.common(chinese=True) == pytest.approx([0.25, 0.75])  # 6 of 24; the others are (0, 1)
+    assert store.embedder.common(chinese=False) == pytest.approx([0, 1])
