@@ -5,6 +5,7 @@ import json
 import pytest
 
 from qa_system.benchmark import BENCHMARKS
+from qa_system.fusion_benchmark import FusionTrialsConfig, measure_fusion
 from qa_system.retrieval_benchmark import RetrievalConfig, measure_retrieval, read_collection
 from shared.errors import UserError
 
@@ -62,3 +63,12 @@ def test_a_judged_question_that_is_missing_is_named(collection):
     (collection / "queries.jsonl").write_text('{"_id": "q0", "text": "a"}', encoding="utf-8")
     with pytest.raises(UserError, match="question q1 is judged"):
         read_collection(collection)
+
+
+def test_settings_are_tried_on_the_training_questions_only(collection, tiny_checkpoint):
+    (collection / "qrels" / "test.tsv").rename(collection / "qrels" / "train.tsv")
+    config = FusionTrialsConfig(data=str(collection), embedding=str(tiny_checkpoint))
+    result, rows, _ = measure_fusion(config)
+    assert result["n"] == 2 and result["default"] is not None, "the default is one of those that are tried"
+    assert max(row["ndcg_10"] for row in rows) >= result["crossed"]
+    assert {row["method"] for row in rows} == {"bm25", "dense", "ranks", "hybrid"}
