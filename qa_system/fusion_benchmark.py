@@ -14,9 +14,9 @@ from qa_system.retrieval_benchmark import RetrievalConfig, open_collection
 from shared.benchmark import Benchmark, Outcome
 from shared.logging import progress_bar
 
-WEIGHTS = (0.3, 0.4, 0.45, 0.5, 0.6, 0.7)  # of the cosine
-NEIGHBOURS = (0.0, 0.15, 0.3)
-MEASURE = "ndcg_10"
+WEIGHTS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.6)  # of the cosine
+COMMON = (0.0, 0.5)
+MEASURE, DEPTH = "ndcg_10", 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ def measure_fusion(config: FusionTrialsConfig) -> Outcome:
 
     legs = [Fusion(method=method) for method in ("bm25", "dense")]
     ranks = [Fusion(method="ranks", dense_weight=weight) for weight in WEIGHTS]
-    hybrids = [Fusion(dense_weight=weight, neighbours=share) for weight, share in product(WEIGHTS, NEIGHBOURS)]
+    hybrids = [Fusion(dense_weight=weight, common=share) for share, weight in product(COMMON, WEIGHTS)]
     settings = [*legs, *ranks, *hybrids]
     scores = []  # by setting and question
     with (
@@ -43,7 +43,7 @@ def measure_fusion(config: FusionTrialsConfig) -> Outcome:
     ):
         for done, fusion in enumerate(settings):
             update(done=done)
-            found = evaluate_rankings(opened.rankings(view, fusion), opened.collection.judgements).per_query
+            found = evaluate_rankings(opened.rankings(view, fusion, DEPTH), opened.collection.judgements).per_query
             scores.append([found[question][MEASURE] for question in sorted(found)])
     table = np.array(scores)  # (settings, questions)
     halves = table[:, 0::2], table[:, 1::2]
@@ -52,7 +52,7 @@ def measure_fusion(config: FusionTrialsConfig) -> Outcome:
         {
             "method": fusion.method,
             "dense_weight": fusion.dense_weight if fusion.method in ("hybrid", "ranks") else None,
-            "neighbours": fusion.neighbours if fusion.method == "hybrid" else None,
+            "common": fusion.common if fusion.method == "hybrid" else None,
             MEASURE: float(each.mean()),
             "first_half": float(each[0::2].mean()),
             "second_half": float(each[1::2].mean()),

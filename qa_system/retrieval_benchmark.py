@@ -99,7 +99,7 @@ class Opened(NamedTuple):
     store: Any
     asked: np.ndarray
 
-    def rankings(self, view: Any, fusion: Any) -> dict[str, dict[str, float]]:
+    def rankings(self, view: Any, fusion: Any, depth: int = DEPTH) -> dict[str, dict[str, float]]:
         """Each question's ranking, for `evaluate_rankings`: places instead of scores, since equal ones are ordered."""
         from qa_system.retrieval.hybrid_retrieval import HybridRetriever
         from qa_system.retrieval.text_analysis import analyse, is_han
@@ -107,7 +107,7 @@ class Opened(NamedTuple):
         retriever = HybridRetriever(self.store, fusion)
         rankings = {}
         for (question, text), vector in zip(self.collection.questions.items(), self.asked, strict=True):
-            found = retriever.rank(view, analyse(text), vector, DEPTH, chinese=is_han(text))
+            found = retriever.rank(view, analyse(text), vector, depth, chinese=is_han(text))
             # Rows are numbered from 1 in the order of the passages.
             rankings[question] = {self.passages[row - 1].id: -float(place) for place, row in enumerate(found.rows)}
         return rankings

@@ -11,12 +11,12 @@ Which leg can speak depends on the languages of question and passage. An encoder
 where either is Chinese. Words say nothing across languages, where they would find but names and numbers: there an
 encoder that reads both has w = 1.
 
-The first 50 then speak for each other (score regularisation, Diaz 2007): to each one's score come 0.15 parts of the
-mean score of the passages that it is most like, so that it passes one of equal score that is like bad ones. Passages
-are alike by their own vectors, in which the question has no part.
+Some passages are near to every question, and most so across languages, where questions of one language point one way
+(Libovicky et al. 2020, arXiv 2004.05160). So a share of the mean vector of questions about anything comes off a
+question's vector.
 
-`ranks` instead adds up 1 / (60 + rank) (Cormack, Clarke and Buettcher 2009), which needs no scores at all. It was worse
-on every collection we tried, as Bruch, Gai and Ingber (arXiv 2210.11934) found.
+`ranks` instead adds up 1 / (60 + rank) (Cormack, Clarke and Buettcher 2009), which needs no scores at all. It is worse,
+as Bruch, Gai and Ingber (arXiv 2210.11934) found.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +31,6 @@ from shared.config import check
 
 Method = Literal["hybrid", "ranks", "bm25", "dense"]
 RANK_CONSTANT = 60
-SPEAKING = 50  # passages, from the top
-LIKENESS_POWER = 24  # of the cosine: only passages that are much alike count
 
 
 @dataclass(frozen=True)
@@ -62,20 +60,22 @@ Reranker = Callable[[str, Sequence[Hit]], Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Fusion:
-    """How passages are ranked. The defaults were chosen on SciFact's training questions."""
+    """How passages are ranked.
+
+    `dense_weight` was chosen on SciFact's training claims (`python -m qa_system.benchmark fusion`). They do not tell
+    what `common` should be, with `minilm` it makes no difference: the half was chosen in view of XQuAD's English
+    questions over Chinese passages with `e5-multilingual`.
+    """
 
     method: Method = "hybrid"
     """Both scores, both ranks, or one leg alone."""
-    dense_weight: float = 0.45
+    dense_weight: float = 0.4
     """The share of the cosine in the score; the rest is BM25's."""
     chinese_dense_weight: float | None = None
     """The same where question and passage are Chinese; by default 0 for an encoder that does not read it, else the
     same."""
     pool: int = 200
     """Passages that each leg proposes; all of them are scored by both."""
-    neighbours: float = 0.15
-    """The share that the scores of similar passages have beside a passage's own; 0 leaves them out."""
-
     common: float = 0.5
     """The share of what questions have in common that is taken off a question's vector."""
 
@@ -84,7 +84,6 @@ class Fusion:
             weight = getattr(self, name)
             check(weight is None or 0 <= weight <= 1, name, weight, "give a share from 0 to 1")
         check(self.pool >= 1, "pool", self.pool, "give at least 1")
-        check(self.neighbours >= 0, "neighbours", self.neighbours, "give 0 or more")
 
 
 class HybridRetriever:
@@ -163,15 +162,7 @@ class HybridRetriever:
             scores = (1 - weight) * bm25
             if has_vectors:
                 scores += weight * self.store.embedder.comparable(cosines)
-        order = np.argsort(-scores, kind="stable")
-        if self.fusion.method == "hybrid" and has_vectors and self.fusion.neighbours:
-            first, rest = order[:SPEAKING], order[SPEAKING:]
-            vectors = view.dense.vectors(rows[first])
-            likeness = self.store.embedder.comparable(vectors @ vectors.T)
-            scores[first] = with_neighbours(scores[first], likeness, self.fusion.neighbours)
-            scores[rest] = np.minimum(scores[rest], scores[first].min())  # they stay behind
-            order = np.concatenate([first[np.argsort(-scores[first], kind="stable")], rest])
-        order = order[:k]
+        order = np.argsort(-scores, kind="stable")[:k]
         return Ranked(rows[order], scores[order], bm25[order], cosines[order])
 
     def _dense_weights(self, chinese: bool, rows_are_chinese: np.ndarray) -> np.ndarray:
@@ -191,14 +182,6 @@ class HybridRetriever:
         if self.fusion.chinese_dense_weight is not None:
             return self.fusion.chinese_dense_weight
         return self.fusion.dense_weight if self.store.embedder.reads_chinese else 0.0
-
-
-def with_neighbours(scores: np.ndarray, likeness: np.ndarray, share: float) -> np.ndarray:
-    """Scores (N,), each mixed with `share` parts of the others' mean, weighted by their likeness (N, N) to it."""
-    weights = np.clip(likeness, 0, 1) ** LIKENESS_POWER
-    np.fill_diagonal(weights, 0)
-    means = weights @ scores / np.maximum(weights.sum(1), 1e-30)
-    return (scores + share * means) / (1 + share)
 
 
 def _by_rank(rows: np.ndarray, ranked: np.ndarray) -> np.ndarray:
