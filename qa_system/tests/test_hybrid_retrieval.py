@@ -6,7 +6,7 @@ import pytest
 from qa_system.document_processor.vector_store import VectorStore
 from qa_system.retrieval.any_questions import ANY_QUESTIONS
 from qa_system.retrieval.dense_retrieval import Embedder
-from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever
+from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever, with_neighbours
 from shared.config import build
 from shared.errors import UserError
 
@@ -158,6 +158,24 @@ def test_an_empty_question_and_an_empty_store_find_nothing(fill):
 def test_bad_settings_are_one_clear_line(change):
     with pytest.raises(UserError, match=f"--{next(iter(change))}"):
         build(Fusion, change)
+
+
+def test_neighbours_by_hand():
+    # The first two are alike (cosine 1), the third is at a right angle to both: nobody speaks for it.
+    likeness = np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
+    assert with_neighbours(np.array([0.9, 0.1, 0.5]), likeness, 0.5) == pytest.approx(
+        [(0.9 + 0.5 * 0.1) / 1.5, (0.1 + 0.5 * 0.9) / 1.5, 0.5 / 1.5]
+    )
+
+
+def test_a_passage_that_is_like_a_good_one_passes_one_that_is_like_a_bad_one(fill):
+    degrees = {"question": 0, "best": 10, "like best": 45, "like bad": -44, "bad": -85}
+    vectors = {text: (np.cos(np.radians(angle)), np.sin(np.radians(angle))) for text, angle in degrees.items()}
+    store = fill({"a": ["best", "like best", "like bad", "bad"]}, vectors)
+    alone = HybridRetriever(store).search("question")
+    assert texts(alone) == ["best", "like bad", "like best", "bad"]
+    spoken = HybridRetriever(store, Fusion(neighbours=0.15)).search("question")
+    assert texts(spoken) == ["best", "like best", "like bad", "bad"]
 
 
 def test_a_passage_that_is_like_any_question_is_held_back(fill):
