@@ -68,14 +68,14 @@ Reranker = Callable[[str, Sequence[Hit]], Sequence[float]]
 class Fusion:
     """How passages are ranked.
 
-    `dense_weight` was chosen on SciFact's training claims (`python -m qa_system.benchmark fusion`). They do not tell
+    `dense_weight` is the middle of the best ones on SciFact's training claims (`python -m qa_system.benchmark fusion`). They do not tell
     what `common` should be, with `minilm` it makes no difference: the half was chosen in view of XQuAD's English
     questions over Chinese passages with `e5-multilingual`.
     """
 
     method: Method = "hybrid"
     """Both scores, both ranks, or one leg alone."""
-    dense_weight: float = 0.4
+    dense_weight: float = 0.45
     """The share of the cosine in the score; the rest is BM25's."""
     chinese_dense_weight: float | None = None
     """The same where question and passage are Chinese; by default 0 for an encoder that does not read it, else the

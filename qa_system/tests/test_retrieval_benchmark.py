@@ -37,7 +37,7 @@ def test_the_keys_are_those_of_the_design_and_vectors_are_kept(collection, tiny_
     for method in ("bm25", "dense", "hybrid"):
         assert {"ndcg_10", "map", "mrr", "recall_100", "queries_per_s"} <= set(result[method])
     assert result["bm25"]["mrr"] == 1 and result["n"] == 2
-    assert result["fusion"]["dense_weight"] == 0.4 and result["bm25s_queries_per_s"] > 0
+    assert result["fusion"]["dense_weight"] == 0.45 and result["bm25s_queries_per_s"] > 0
     assert [row["method"] for row in rows[:3]] == ["bm25", "dense", "hybrid"]
     assert {row["source"] for row in rows} == {"here"}, "nothing is published on this collection"
     assert len(list((tmp_path / "kept").iterdir())) == 2
