@@ -68,9 +68,9 @@ Reranker = Callable[[str, Sequence[Hit]], Sequence[float]]
 class Fusion:
     """How passages are ranked.
 
-    `dense_weight` is the middle of the best ones on SciFact's training claims (`python -m qa_system.benchmark fusion`). They do not tell
-    what `common` should be, with `minilm` it makes no difference: the half was chosen in view of XQuAD's English
-    questions over Chinese passages with `e5-multilingual`.
+    `dense_weight` is the middle of what is equally good on SciFact's training claims (the benchmark `fusion`). They do
+    not tell what `common` should be, with `minilm` it makes no difference: the half was chosen in view of XQuAD's
+    English questions over Chinese passages with `e5-multilingual`.
     """
 
     method: Method = "hybrid"
