@@ -60,11 +60,11 @@ def fine_tune(config: FineTuneConfig) -> Outcome:
     tests, n_excluded = unseen_tests(run.path, (config.dataset,), "classification")
     scores = test_scores(TextClassifier.load(run.path), tests)
     rows = training_speeds(TrainingConfig(dataset=config.dataset, seed=config.seed, tracking="none"), config.turns)
-    ours, baseline, padded = (row["examples_per_s"] for row in rows)
+    ours, _, baseline, padded = (row["examples_per_s"] for row in rows)
     result = {"dataset": config.dataset, "model": training.model, **scores, "n_excluded": n_excluded}
     result["train_seconds"] = run.summary()["seconds"]
     result |= {"examples_per_s": ours, "baseline_examples_per_s": baseline, "padded_examples_per_s": padded}
-    result |= {"speed_up": rows[1]["our_speed_up"], "padded_speed_up": rows[2]["our_speed_up"]}
+    result |= {"speed_up": rows[2]["our_speed_up"], "padded_speed_up": rows[3]["our_speed_up"]}
     return finished(kept, result, rows)
 
 

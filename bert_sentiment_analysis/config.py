@@ -87,8 +87,9 @@ class TrainingConfig:
 
     group_by_length: bool = True
     """Batches of texts of similar length, which need little padding; false draws them at random."""
-    padding: Literal["longest", "max_length"] = "longest"
-    """Fill a batch up to its longest window, or always to max_length, which shows what padding costs."""
+    padding: Literal["least", "longest", "max_length"] = "least"
+    """Compute windows of similar length together; or fill a batch up to its longest window, or to max_length, which
+    shows what padding costs."""
     seed: int = 0
     """Seed of the output layer, the order of texts and dropout."""
     n_seeds: int = 1

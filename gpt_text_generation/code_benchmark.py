@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gpt_text_generation.code_generator import DEFAULT_STYLE, try_out
-from gpt_text_generation.code_problems import TIERS, Problem, problems, read_problems
+from gpt_text_generation.code_problems import HUMAN_EVAL, TIERS, Problem, problems, read_problems
 from gpt_text_generation.code_text import Request, Style, examples_in, is_python, model_prompt, program_from, stops_for
 from gpt_text_generation.sandbox.hostile import hostile_programs, run_all
 from gpt_text_generation.sandbox.keeper import Limits
@@ -82,8 +82,8 @@ class CodeBenchmarkConfig(BenchmarkConfig):
 class HumanEvalConfig(CodeBenchmarkConfig):
     """Problems solved of a file in HumanEval's format, beside published models."""
 
-    data: str
-    """The file, packed by gzip or not."""
+    data: str = HUMAN_EVAL
+    """The packaged set, or a file, packed by gzip or not."""
     hostile: bool = False
     """Run the hostile programs too."""
 
@@ -107,7 +107,7 @@ def code(config: CodeBenchmarkConfig, model: Any = None) -> Outcome:
         "pass_at_1": _mean([answer["greedy"]["passed"] for answer in answers]),
         "pass_at_1_interval": _interval([answer["greedy"]["passed"] for answer in answers]),
         "n_problems": len(asked),
-        "problems": Path(data).name if data else "our own suite",
+        "problems": _set_name(data),
         "model": config.model,
         "style": config.style,
         "temperature": config.temperature,
@@ -125,6 +125,10 @@ def code(config: CodeBenchmarkConfig, model: Any = None) -> Outcome:
     if config.hostile:
         result |= run_all(hostile_programs())
     return Outcome(result, _rows(config, result) + (PUBLISHED_ROWS if data else []))
+
+
+def _set_name(data: str | None) -> str:
+    return {None: "our own suite", HUMAN_EVAL: "HumanEval"}.get(data) or Path(data).name
 
 
 def _rows(config: CodeBenchmarkConfig, result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -239,5 +243,5 @@ def _interval(passed: Sequence[bool]) -> list[float]:
 
 BENCHMARKS = {
     "code": Benchmark(CodeBenchmarkConfig, code),
-    "human_eval": Benchmark(HumanEvalConfig, code, data="code/HumanEval.jsonl.gz"),
+    "human_eval": Benchmark(HumanEvalConfig, code),
 }

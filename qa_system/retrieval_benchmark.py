@@ -10,13 +10,15 @@ import csv
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from qa_system.evaluation.published import PUBLISHED
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
 from shared.config import check
 from shared.errors import UserError
@@ -28,6 +30,7 @@ log = get_logger(__name__)
 
 DEPTH = 1000  # of the rankings that are scored
 TIMED = 300  # questions
+HERE = "here"  # the source of a row that this run measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +91,35 @@ def read_collection(folder: Path, split: str = "test", questions: Path | None = 
     return Collection(documents, {question: texts[question] for question in judgements}, judgements)
 
 
-def measure_retrieval(config: RetrievalConfig) -> Outcome:
+class Opened(NamedTuple):
+    """A collection in a store of its own, with the vectors of its questions (N, width) in their order."""
+
+    collection: Collection
+    passages: list[Any]
+    store: Any
+    asked: np.ndarray
+
+    def rankings(self, view: Any, fusion: Any, depth: int = DEPTH) -> dict[str, dict[str, float]]:
+        """Each question's ranking, for `evaluate_rankings`: places instead of scores, since equal ones are ordered."""
+        from qa_system.retrieval.hybrid_retrieval import HybridRetriever
+        from qa_system.retrieval.text_analysis import analyse, is_han
+
+        retriever = HybridRetriever(self.store, fusion)
+        rankings = {}
+        for (question, text), vector in zip(self.collection.questions.items(), self.asked, strict=True):
+            found = retriever.rank(view, analyse(text), vector, depth, chinese=is_han(text))
+            # Rows are numbered from 1 in the order of the passages.
+            rankings[question] = {self.passages[row - 1].id: -float(place) for place, row in enumerate(found.rows)}
+        return rankings
+
+
+@contextmanager
+def open_collection(config: RetrievalConfig) -> Iterator[Opened]:
+    """The collection as a store of one document, each of whose passages is one of the collection's."""
     from qa_system.document_processor.documents import Chunk, Document
     from qa_system.document_processor.stored_form import searched_text
     from qa_system.document_processor.vector_store import VectorStore
-    from qa_system.evaluation.retrieval_metrics import evaluate_rankings
     from qa_system.retrieval.dense_retrieval import load_embedder
-    from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever
-    from qa_system.retrieval.text_analysis import analyse, is_han
 
     collection = read_collection(Path(config.data), config.split, config.questions and Path(config.questions))
     embedder = load_embedder(config.embedding)
@@ -103,47 +127,48 @@ def measure_retrieval(config: RetrievalConfig) -> Outcome:
         Chunk(identity, identity, "collection", text, 0, len(text), (title,) if title else ())
         for identity, title, text in collection.documents
     ]
-    texts = [searched_text(chunk) for chunk in passages]
-    vectors = _kept(config, embedder, texts, "passage")
-    questions = list(collection.questions.values())
-    asked = _kept(config, embedder, questions, "query")
+    vectors = _kept(config, embedder, [searched_text(chunk) for chunk in passages], "passage")
+    asked = _kept(config, embedder, list(collection.questions.values()), "query")
+    with tempfile.TemporaryDirectory() as folder, closing(VectorStore(folder, embedder)) as store:
+        store.add(Document("collection", "collection", "text", "", ()), passages, vectors=vectors)
+        yield Opened(collection, passages, store, asked)
+
+
+def measure_retrieval(config: RetrievalConfig) -> Outcome:
+    from qa_system.evaluation.retrieval_metrics import evaluate_rankings
+    from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever
+    from qa_system.retrieval.text_analysis import analyse, is_han
+
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        store = VectorStore(folder, embedder)
-        # One document of many passages: one transaction. Rows are numbered from 1 in the order of the passages.
-        document = Document("collection", "collection", "text", "", ())
-        store.add(document, passages, vectors=vectors)
-        with store.view() as view:
-            for method in ("bm25", "dense", "hybrid"):
-                retriever = HybridRetriever(store, Fusion(method=method))
-                rankings = {}
-                for question, vector in zip(collection.questions, asked, strict=True):
-                    text = collection.questions[question]
-                    found = retriever.rank(view, analyse(text), vector, DEPTH, chinese=is_han(text))
-                    # Places instead of scores: `rank` has put equal scores in its own order.
-                    rankings[question] = {passages[row - 1].id: -place for place, row in enumerate(found.rows)}
-                scores = evaluate_rankings(rankings, collection.judgements)
+    with open_collection(config) as opened, opened.store.view() as view:
+        questions = list(opened.collection.questions.values())
+        for method in ("bm25", "dense", "hybrid"):
+            scores = evaluate_rankings(opened.rankings(view, Fusion(method=method)), opened.collection.judgements)
+            retriever = HybridRetriever(opened.store, Fusion(method=method))
 
-                def answer(text: str, retriever: HybridRetriever = retriever) -> None:
-                    retriever.rank(view, analyse(text), retriever.encode(text), 10, chinese=is_han(text))
+            def answer(text: str, retriever: HybridRetriever = retriever) -> None:
+                retriever.rank(view, analyse(text), retriever.encode(text), 10, chinese=is_han(text))
 
-                speed = _speed(answer, questions)
-                rows.append({"method": method, **scores.mean, "queries_per_s": speed})
-            terms = [analyse(question) for question in questions]
-            only_bm25 = _speed(lambda query: view.sparse.search(query, 100), terms)
-        store.close()
+            rows.append({"method": method, **scores.mean, "queries_per_s": _speed(answer, questions)})
+        terms = [analyse(question) for question in questions]
+        only_bm25 = _speed(lambda query: view.sparse.search(query, 100), terms)
+        theirs = _bm25s_speed(opened.passages, terms)
     result = {row["method"]: {name: row[name] for name in row if name != "method"} for row in rows}
     result |= {
         "data": Path(config.data).name,
-        "embedding": embedder.name,
+        "embedding": opened.store.embedder.name,
         "n": len(scores.per_query),
         "without_gold": len(scores.without_gold),
-        "documents": len(passages),
+        "documents": len(opened.passages),
         "fusion": asdict(Fusion()),
         "bm25_only_queries_per_s": only_bm25,
-        "bm25s_queries_per_s": _bm25s_speed(passages, terms),
+        "bm25s_queries_per_s": theirs,
     }
-    return Outcome(result, rows)
+    rows = [{**row, "source": HERE} for row in rows]
+    rows.append({"method": "bm25, the terms given", "queries_per_s": only_bm25, "source": HERE})
+    rows.append({"method": "bm25s, the terms given", "queries_per_s": theirs, "source": HERE})
+    # Questions in another language are another task than the published one.
+    return Outcome(result, rows + ([] if config.questions else PUBLISHED.get(Path(config.data).name, [])))
 
 
 def _speed(search: Callable[[Any], Any], queries: Sequence[Any]) -> float:

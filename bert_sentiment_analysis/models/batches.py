@@ -12,12 +12,8 @@ from torch.utils.data import Dataset, Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from bert_sentiment_analysis.data.preprocessor import Row
-from bert_sentiment_analysis.models.bert_classifier import TextClassifier, Windows
+from bert_sentiment_analysis.models.bert_classifier import TextClassifier, Windows, batches_by_budget
 from shared.devices import choose_precision
-
-# Tokens of a batch that predicts, padding included. On a processor, of 256 to 4096, some 1024 to 2048 were fastest:
-# smaller ones leave its multipliers idle, larger ones its cache.
-CPU_TOKENS, GPU_TOKENS = 2048, 65_536
 
 
 class TextDataset(Dataset):
@@ -73,6 +69,25 @@ def collate(rows: Sequence[Row], pad_id: int, pad_to: int | None = None) -> dict
     }
 
 
+def parts_by_budget(batch: dict[str, Tensor], budget: int) -> Iterator[dict[str, Tensor]]:
+    """What `collate` made, in parts of whole texts with at most `budget` tokens, of one text at least."""
+    lengths = batch["attention_mask"].sum(1)  # (W,)
+    n_texts = len(batch["labels"])
+    sizes = torch.bincount(batch["text_index"], lengths, n_texts).tolist()
+    start, total = 0, 0
+    for end, size in enumerate([*sizes, budget + 1]):
+        if end > start and total + size > budget:
+            windows = (batch["text_index"] >= start) & (batch["text_index"] < end)
+            yield {
+                "labels": batch["labels"][start:end],
+                "input_ids": batch["input_ids"][windows],
+                "attention_mask": batch["attention_mask"][windows],
+                "text_index": batch["text_index"][windows] - start,
+            }
+            start, total = end, 0
+        total += size
+
+
 def pad(windows: Windows, pad_id: int, pad_to: int | None = None) -> dict[str, Tensor]:
     """Token ids and mask (W, T), T being the longest window, or at least `pad_to`."""
     width = max(*map(len, windows), pad_to or 0) if len(windows) > 1 else max(len(windows[0]), pad_to or 0)
@@ -110,7 +125,6 @@ def predict_logits(
     """
     if precision is None:
         precision = choose_precision("auto", classifier.device.type, classifier.encoder.config.hidden_size).value
-    budget = token_budget or (CPU_TOKENS if classifier.device.type == "cpu" else GPU_TOKENS)
     encoded = classifier.encode(texts)
     windows = sorted(
         ((text, window) for text, windows in enumerate(encoded) for window in windows), key=lambda pair: len(pair[1])
@@ -119,7 +133,8 @@ def predict_logits(
     n_tokens = np.zeros(len(texts))
     done = 0
     with torch.inference_mode(), autocast(classifier.device, precision)():
-        for batch in batches_by_budget(windows, budget):
+        for run in batches_by_budget([len(window) for _, window in windows], token_budget or classifier.group_tokens):
+            batch = windows[run]
             inputs = pad([window for _, window in batch], classifier.tokenizer.pad_token_id)
             logits = classifier.window_logits(**{name: value.to(classifier.device) for name, value in inputs.items()})
             places = [text for text, _ in batch]
@@ -135,14 +150,3 @@ def predict_logits(
     return (1 - share) * logits + share * predict_logits(
         classifier.partner, texts, precision=precision, token_budget=token_budget
     )
-
-
-def batches_by_budget(
-    windows: Sequence[tuple[int, list[int]]], budget: int
-) -> Iterator[Sequence[tuple[int, list[int]]]]:
-    """Cut a list sorted by length into batches whose padded size stays within the budget, of one window at least."""
-    start = 0
-    for end in range(1, len(windows) + 1):
-        if end == len(windows) or (end + 1 - start) * len(windows[end][1]) > budget:
-            yield windows[start:end]
-            start = end

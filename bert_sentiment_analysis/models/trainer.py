@@ -5,12 +5,14 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -22,6 +24,7 @@ from bert_sentiment_analysis.models.batches import (
     TextDataset,
     autocast,
     collate,
+    parts_by_budget,
 )
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
 from bert_sentiment_analysis.models.outcome import calibrate, class_metrics, rating_metrics, test_scores
@@ -106,7 +109,7 @@ def make_classifier(config: TrainingConfig, label_names: tuple[str, ...]) -> Tex
 
 
 class SentimentTrainer(Trainer):
-    """transformers' Trainer with our order of texts and our precision."""
+    """transformers' Trainer with our order of texts, our precision, and steps that a long text does not blow up."""
 
     def __init__(self, *, sampler: EpochSampler, precision: str, **rest: Any) -> None:
         self.sampler, self.precision = sampler, precision
@@ -117,6 +120,25 @@ class SentimentTrainer(Trainer):
 
     def compute_loss_context_manager(self) -> Any:
         return autocast(self.args.device, self.precision)()
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """The batch in parts, whose gradients add up to the whole one's: long texts cost time and not memory."""
+        classifier = self.accelerator.unwrap_model(model)
+        if not classifier.in_groups:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        parts = list(parts_by_budget(self._prepare_inputs(inputs), classifier.part_tokens))
+        losses = []
+        for number, part in enumerate(parts, 1):
+            # Several processes exchange their gradients once a step.
+            with self.accelerator.no_sync(model) if number < len(parts) else nullcontext():
+                with self.compute_loss_context_manager():
+                    loss = self.compute_loss(model, part) * (len(part["labels"]) / len(inputs["labels"]))
+                self.accelerator.backward(loss)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
 
 class EarlyStopping(EarlyStoppingCallback):
@@ -278,6 +300,7 @@ def make_trainer(
             f"--batch_size {config.batch_size}: does not divide among {arguments.world_size} processes: give a multiple"
         )
     arguments.per_device_train_batch_size = config.batch_size // arguments.world_size
+    classifier.in_groups = config.padding == "least"
     trainer = SentimentTrainer(
         sampler=sampler,
         precision=precision,

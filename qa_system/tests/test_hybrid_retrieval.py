@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qa_system.document_processor.vector_store import VectorStore
+from qa_system.retrieval.any_questions import ANY_QUESTIONS
 from qa_system.retrieval.dense_retrieval import Embedder
 from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever, with_neighbours
 from shared.config import build
@@ -28,8 +29,10 @@ def fill(tmp_path, make_document):
     """`fill({"a.txt": ["text"]}, vectors)`: a store of these documents."""
     opened = []
 
-    def make(documents, vectors=None, reads_chinese=False):
+    def make(documents, vectors=None, reads_chinese=False, common=(0.0, 0.0)):
         embedder = Embedder("given", Given(vectors or {}), 2, "v1", reads_chinese, 256)
+        if common is not None:
+            embedder._common.update(en=np.array(common, dtype=np.float32), zh=np.array(common, dtype=np.float32))
         store = VectorStore(tmp_path / str(len(opened)), embedder)
         opened.append(store)
         for source, texts in documents.items():
@@ -50,7 +53,7 @@ def test_the_score_by_hand(fill):
     # "bird" is in no passage: idf = ln(1 + 2.5 / 0.5) = ln 6. Possible: ln 2 + ln 6 = ln 12.
     vectors = {"cat sat": (0.6, 0.8), "dog sat": (0.8, 0.6), "cat bird": (1.0, 0.0)}
     store = fill({"a": ["cat sat"], "b": ["dog sat"]}, vectors)
-    first, second = HybridRetriever(store, Fusion(dense_weight=0.25, neighbours=0)).search("cat bird")
+    first, second = HybridRetriever(store, Fusion(dense_weight=0.25)).search("cat bird")
     share = np.log(2) / 2.2 / np.log(12)  # 0.127
     assert (first.chunk.text, first.bm25) == ("cat sat", pytest.approx(share))
     assert (first.score, first.cosine) == (pytest.approx(0.75 * share + 0.25 * 0.6), pytest.approx(0.6))
@@ -102,7 +105,7 @@ def test_across_languages_meaning_alone_decides(fill):
     """An English question over Chinese passages: one shares a number with it, another is what it means."""
     vectors = {"how hot was the wing in 1999": (1.0, 0.0), "1999年的天气": (0.5, 0.866), "机翼温度很高": (0.9, 0.436)}
     store = fill({"a": ["1999年的天气", "机翼温度很高"]}, vectors, reads_chinese=True)
-    first, second = HybridRetriever(store, Fusion(neighbours=0)).search("how hot was the wing in 1999")
+    first, second = HybridRetriever(store, Fusion()).search("how hot was the wing in 1999")
     assert (first.chunk.text, first.score) == ("机翼温度很高", pytest.approx(0.9))
     assert second.bm25 > 0 and second.score == pytest.approx(0.5)
 
@@ -111,11 +114,11 @@ def test_an_encoder_that_reads_no_chinese_has_no_say_on_chinese_passages(fill):
     """Among English passages it has: the Chinese one is found by its words only."""
     vectors = {"boeing wing": (1.0, 0.0), "波音 boeing 的机翼用了很多材料": (1.0, 0.0), "the plane": (0.9, 0.436)}
     store = fill({"a": ["波音 boeing 的机翼用了很多材料", "the plane"]}, vectors)
-    hits = HybridRetriever(store, Fusion(neighbours=0)).search("boeing wing")
+    hits = HybridRetriever(store, Fusion()).search("boeing wing")
     scores = {hit.chunk.text: hit.score for hit in hits}
     assert scores["the plane"] == pytest.approx(0.45 * 0.9)
     assert scores["波音 boeing 的机翼用了很多材料"] == pytest.approx(hits[-1].bm25) and hits[-1].cosine == 1
-    assert texts(HybridRetriever(store, Fusion(neighbours=0)).search("the weather")) == ["the plane"]
+    assert texts(HybridRetriever(store, Fusion()).search("the weather")) == ["the plane"]
     only_chinese = fill({"a": ["无关的文字"]}, vectors)
     assert HybridRetriever(only_chinese).search("boeing wing") == []
 
@@ -169,6 +172,27 @@ def test_a_passage_that_is_like_a_good_one_passes_one_that_is_like_a_bad_one(fil
     degrees = {"question": 0, "best": 10, "like best": 45, "like bad": -44, "bad": -85}
     vectors = {text: (np.cos(np.radians(angle)), np.sin(np.radians(angle))) for text, angle in degrees.items()}
     store = fill({"a": ["best", "like best", "like bad", "bad"]}, vectors)
-    alone = HybridRetriever(store, Fusion(neighbours=0)).search("question")
+    alone = HybridRetriever(store).search("question")
     assert texts(alone) == ["best", "like bad", "like best", "bad"]
-    assert texts(HybridRetriever(store).search("question")) == ["best", "like best", "like bad", "bad"]
+    spoken = HybridRetriever(store, Fusion(neighbours=0.15)).search("question")
+    assert texts(spoken) == ["best", "like best", "like bad", "bad"]
+
+
+def test_a_passage_that_is_like_any_question_is_held_back(fill):
+    # Question and all questions at 0 and 30 degrees; "like any" is nearer, but so it is to every question.
+    degrees = {"question": 0, "like any": 20, "another": -24}
+    vectors = {text: (np.cos(np.radians(angle)), np.sin(np.radians(angle))) for text, angle in degrees.items()}
+    any_question = (np.cos(np.radians(30)), np.sin(np.radians(30)))
+    store = fill({"a": ["like any", "another"]}, vectors, common=any_question)
+    plain = HybridRetriever(store, Fusion(common=0, dense_weight=1)).search("question")
+    assert texts(plain) == ["like any", "another"]
+    first, second = HybridRetriever(store, Fusion(common=0.5, dense_weight=1)).search("question")
+    assert (first.chunk.text, second.chunk.text) == ("another", "like any")
+    by_hand = np.cos(np.radians(24)) - 0.5 * np.cos(np.radians(54))
+    assert first.score == pytest.approx(by_hand) and first.cosine == pytest.approx(by_hand)
+
+
+def test_what_questions_have_in_common_is_the_mean_of_their_language(fill):
+    store = fill({}, {question: (1.0, 0.0) for question in ANY_QUESTIONS["zh"][:6]}, common=None)
+    assert store.embedder.common(chinese=True) == pytest.approx([0.25, 0.75])  # 6 of 24; the others are (0, 1)
+    assert store.embedder.common(chinese=False) == pytest.approx([0, 1])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from qa_system.benchmark import BENCHMARKS
+from qa_system.fusion_benchmark import FusionTrialsConfig, measure_fusion
 from qa_system.retrieval_benchmark import RetrievalConfig, measure_retrieval, read_collection
 from shared.errors import UserError
 
@@ -37,7 +38,8 @@ def test_the_keys_are_those_of_the_design_and_vectors_are_kept(collection, tiny_
         assert {"ndcg_10", "map", "mrr", "recall_100", "queries_per_s"} <= set(result[method])
     assert result["bm25"]["mrr"] == 1 and result["n"] == 2
     assert result["fusion"]["dense_weight"] == 0.45 and result["bm25s_queries_per_s"] > 0
-    assert [row["method"] for row in rows] == ["bm25", "dense", "hybrid"]
+    assert [row["method"] for row in rows[:3]] == ["bm25", "dense", "hybrid"]
+    assert {row["source"] for row in rows} == {"here"}, "nothing is published on this collection"
     assert len(list((tmp_path / "kept").iterdir())) == 2
     again = measure_retrieval(config).result
     assert again["dense"]["ndcg_10"] == result["dense"]["ndcg_10"]
@@ -61,3 +63,12 @@ def test_a_judged_question_that_is_missing_is_named(collection):
     (collection / "queries.jsonl").write_text('{"_id": "q0", "text": "a"}', encoding="utf-8")
     with pytest.raises(UserError, match="question q1 is judged"):
         read_collection(collection)
+
+
+def test_settings_are_tried_on_the_training_questions_only(collection, tiny_checkpoint):
+    (collection / "qrels" / "test.tsv").rename(collection / "qrels" / "train.tsv")
+    config = FusionTrialsConfig(data=str(collection), embedding=str(tiny_checkpoint))
+    result, rows, _ = measure_fusion(config)
+    assert result["n"] == 2 and result["default"] is not None, "the default is one of those that are tried"
+    assert max(row["ndcg_10"] for row in rows) >= result["crossed"]
+    assert {row["method"] for row in rows} == {"bm25", "dense", "ranks", "hybrid"}

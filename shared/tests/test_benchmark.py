@@ -70,6 +70,14 @@ def test_a_kept_result_says_how_it_was_made_and_names_no_folder_of_this_machine(
     assert {"date", "commit", "hardware", "python"} <= set(kept)
 
 
+def test_another_set_of_the_same_folder_is_named_below_it_too(project, capsys):
+    folder = project.parent / "data" / "text"
+    (folder / "b.txt").write_text("ab")
+    run(project, capsys, "count", "--data", str(folder / "b.txt"), "--save")
+    kept = json.loads((project / "results" / "count.json").read_text())
+    assert kept["command"] == "python -m project.benchmark count --data $DATA/text/b.txt"
+
+
 def test_all_takes_the_folder_of_sets_and_keeps_each_result(project, capsys):
     result = run(project, capsys, "all", "--data", str(project.parent / "data"), "--save", "--full")
     assert result["count"]["n"] == 4 and result["count"]["trained"] and result["steps"]["best"] == 2
