@@ -14,6 +14,7 @@ from qa_system.app.fastapi_api import PREFIX, ServerConfig
 from qa_system.app.routes import create_app
 from qa_system.app.schema import MAX_BODY_BYTES, MAX_QUESTION
 from qa_system.document_processor.vector_store import VectorStore
+from qa_system.generation import answer_generator
 from qa_system.generation.answer_generator import AnswerGenerator, AnswerSettings, Event
 from qa_system.tests.pdf_maker import Words, make_pdf
 from shared.config import environment_flags, parse_config
@@ -151,6 +152,12 @@ def test_a_question_is_put_to_the_named_documents_alone(run):
 
     answer, unknown = run(scenario)
     assert {each["source"] for each in answer["passages"]} == {"b.txt"} and unknown == 404
+
+
+@pytest.fixture(autouse=True)
+def no_reader(monkeypatch):
+    """Answers are the nearest sentences: no model is needed for what is tested here."""
+    monkeypatch.setattr(answer_generator, "load_reader", lambda folder: None)
 
 
 QUESTIONS: dict[str, tuple[bytes, int]] = {
