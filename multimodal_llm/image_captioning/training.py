@@ -148,14 +148,14 @@ def learn_sentences(
         rewards = []
         for photos in _batches(len(data), stage.photos_a_step, data.words.device):
             seen = data.draw(photos)
-            with step.precision():
-                model.eval()
-                with torch.no_grad():
-                    said = sample(model, model.look(*seen).repeat(stage.samples), len(photos) * stage.samples)
-                model.train()
+            # Apart from the rest: autocast would keep the weights that it converts here, and their gradient be lost.
+            with torch.no_grad(), step.precision():
+                said = sample(model.eval(), model.look(*seen).repeat(stage.samples), len(photos) * stage.samples)
                 earned = reward(photos.repeat_interleave(stage.samples), said).view(-1, stage.samples)
                 others = (earned.sum(1, keepdim=True) - earned) / (stage.samples - 1)
                 advantage = (earned - others).flatten()
+            model.train()
+            with step.precision():
                 picture = model.look(*seen)
                 loss = (1 - stage.word_weight) * _reward_loss(model, picture.repeat(stage.samples), said, advantage)
                 if stage.word_weight:
