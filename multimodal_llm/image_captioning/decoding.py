@@ -5,6 +5,7 @@ compared by their mean log-probability (`length_penalty` 1) or something between
 2016, arXiv 1609.08144, section 7, without its constant.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ NEVER = -1e9
 
 
 class Sentence(NamedTuple):
-    """Words by number, the end included, and the probability that each word had on average (geometric mean)."""
+    """Words by number, the end included, and the probability that each written word had on average (geometric mean)."""
 
     words: list[int]
     confidence: float
@@ -25,21 +26,27 @@ class Sentence(NamedTuple):
 
 @torch.no_grad()
 def beam_search(
-    model: CaptionModel, picture: Picture, n: int, beams: int = 3, no_repeat: int = 3, length_penalty: float = 1.0
+    model: CaptionModel,
+    picture: Picture,
+    n: int,
+    beams: int = 3,
+    no_repeat: int = 3,
+    length_penalty: float = 1.0,
+    prefix: Sequence[int] = (),
 ) -> list[Sentence]:
-    """The best sentence for each of the n photos of `picture`.
+    """The best sentence for each of the n photos of `picture`, starting with the words `prefix`.
 
     No run of `no_repeat` words stands twice in a sentence (0: anything may).
     """
     device = model.word_places.device
     picture = picture.repeat(beams)
-    words = torch.full((n * beams, 1), START, device=device)
+    words = torch.tensor([[START, *prefix]], device=device).repeat(n * beams, 1)
     sums = torch.full((n, beams), NEVER, device=device)
     sums[:, 0] = 0.0  # at first all beams are the same: only one may be extended
     lengths = torch.zeros(n, beams, device=device)
     past = None
-    for _ in range(model.settings.max_words):
-        logits, past = model(words[:, -1:], picture, past)
+    for _ in range(model.settings.max_words - len(prefix)):
+        logits, past = model(words if past is None else words[:, -1:], picture, past)
         logs = logits[:, -1].float().log_softmax(-1)  # (n * beams, V)
         logs[:, [PADDING, START, UNKNOWN]] = NEVER
         if no_repeat:
