@@ -19,11 +19,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.errors import UserError
+from shared.text_encoder import TextEncoder
 
 N_GRAMS = 4
 SIGMA = 6.0  # of CIDEr-D's penalty for another length, in words
 BETA = 1.2  # weighs recall over precision in ROUGE-L
 TINY, SMALL = 1e-15, 1e-9  # keep a corpus without any matching 4-gram from dividing by zero, as the reference does
+
+SUPPORTED = 0.5  # cosine from which a tag supports a word
+
+NOT_THINGS = frozenset(
+    """
+    about across after against all along and another are around away back background beside between big black blue
+    both bottom bright brown close colored colorful covered dark dirty down dressed each edge four five for from
+    front full gold gray green grey group has have her high him his into its jump jumps large lean leans light
+    little long look looks lots many middle near next not off old one orange other out outside over past pink play
+    plays purple red ride rides run runs several she short side sit sits six small some stand stands swim swims
+    tall tan that the their them there they three through top toward towards two under very walk walks was wear
+    wears wet while white who wide with yellow young
+    """.split()
+)
 
 Words = tuple[str, ...]
 
@@ -107,6 +122,32 @@ def caption_scores(candidates: Sequence[str], references: Sequence[Sequence[str]
         "bleu4": bleu(candidates, references)[3],
         "rouge_l": rouge_l(candidates, references),
     }
+
+
+def faithfulness(
+    captions: Sequence[str], tags: Sequence[Sequence[str]], encoder: TextEncoder, threshold: float = SUPPORTED
+) -> float:
+    """The share of the things a caption names that the photo's tags support, the mean over the captions that name any.
+
+    A word is supported where its sentence vector's cosine with one of the tags' reaches `threshold`. Tags are not all
+    that a photo shows, so a person's captions do not reach 1 either; captions about other photos are the floor.
+    """
+    named = [[word for word in dict.fromkeys(words(caption)) if is_thing(word)] for caption in captions]
+    vocabulary = sorted({word for group in (*named, *tags) for word in group})
+    if not any(named):
+        return 0.0
+    vectors = dict(zip(vocabulary, encoder.encode(vocabulary), strict=True))
+    shares = []
+    for things, group in zip(named, tags, strict=True):
+        if things and group:
+            near = np.stack([vectors[word] for word in things]) @ np.stack([vectors[tag] for tag in group]).T
+            shares.append(float((near.max(1) >= threshold).mean()))
+    return float(np.mean(shares))
+
+
+def is_thing(word: str) -> bool:
+    """Whether a word of a caption is likely to name a thing: without a grammar, all that is no common other word."""
+    return len(word) > 2 and not word.endswith(("ing", "ly")) and word not in NOT_THINGS
 
 
 def n_grams(text: Words) -> Counter[Words]:
