@@ -133,6 +133,7 @@ def tiny_blip(words: Sequence[str]) -> tuple[Any, Any, Any]:
         "num_attention_heads": 4,
         "image_size": SIDE,
         "patch_size": PATCH,
+        "initializer_range": 0.02,  # by default 1e-10: fine for weights that are loaded, no start for new ones
     }
     model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
     return model, tokenizer, BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
