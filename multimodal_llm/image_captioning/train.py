@@ -29,7 +29,7 @@ class TrainConfig:
     """Train the small captioner: its defaults are the recipe of the weights that ship."""
 
     data: str
-    """Folder in Flickr8k layout: images/ and captions.jsonl or captions.txt."""
+    """Folder in Flickr8k layout (images/ and captions.jsonl or captions.txt), or a set of the hub (jxie/flickr8k)."""
     output: str = "runs/multimodal_llm/captioner"
     """Folder for the captioner."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

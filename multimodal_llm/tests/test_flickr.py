@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from multimodal_llm.image_captioning.flickr import load_photos
 from shared.errors import UserError
@@ -52,3 +53,41 @@ def test_a_set_that_is_not_whole_says_what_is_wrong(flickr, tmp_path, line, says
 def test_a_folder_without_captions_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"no captions\.jsonl"):
         load_photos(tmp_path, "train")
+
+
+def test_a_set_of_the_hub_is_written_once_into_the_same_layout(tmp_path, monkeypatch):
+    import datasets
+
+    asked = []
+
+    def load_dataset(name):
+        asked.append(name)
+        row = {"image": Image.new("L", (20, 10)), "caption_0": "a dark wall", "caption_1": "nothing"}
+        return {"train": [row, row], "validation": [row], "unknown": [row]}
+
+    monkeypatch.setenv("LAPTOP_LLM_CACHE", str(tmp_path))
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr("multimodal_llm.image_captioning.flickr_hub.hub_is_reachable", lambda: True)
+    assert [photo.captions for photo in load_photos("someone/flickr", "train")] == [("a dark wall", "nothing")] * 2
+    assert len(load_photos("someone/flickr", "dev")) == 1
+    assert asked == ["someone/flickr"]
+
+
+def test_a_set_of_the_hub_without_captions_leaves_nothing_behind(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setenv("LAPTOP_LLM_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda name: {"train": [{"image": Image.new("L", (2, 2)), "label": 1}]}
+    )
+    monkeypatch.setattr("multimodal_llm.image_captioning.flickr_hub.hub_is_reachable", lambda: True)
+    with pytest.raises(UserError, match="the columns are image, label"):
+        load_photos("someone/labels", "train")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_of_reach_of_the_hub_a_wrong_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAPTOP_LLM_CACHE", str(tmp_path))
+    monkeypatch.setattr("multimodal_llm.image_captioning.flickr_hub.hub_is_reachable", lambda: False)
+    with pytest.raises(UserError, match="Flickr8k layout"):
+        load_photos("no/such-set", "train")
