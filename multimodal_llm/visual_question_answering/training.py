@@ -45,7 +45,7 @@ LOG_EVERY = 20
 class Trainer:
     """Holds the data, the model and the frozen reader of one training."""
 
-    def __init__(self, config: VqaTrainingConfig) -> None:
+    def __init__(self, config: VqaTrainingConfig, reader: QuestionReader | None = None) -> None:
         seed_everything(config.seed)
         keep_freed_memory()
         self.config, self.random = config, np.random.default_rng(config.seed)
@@ -78,7 +78,7 @@ class Trainer:
         )
         self.model = VqaModel(model).to(self.device)
         self.pixels = load_pixels(split.pictures, model.image_size)
-        self.reader = QuestionReader()
+        self.reader = reader or QuestionReader()
         self.known = sorted({question.text for question in split.questions})
         reworded = words.rewordings("train") if config.reworded else ()
         self.rewordings = reworded

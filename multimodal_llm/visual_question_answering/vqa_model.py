@@ -231,7 +231,7 @@ def to_pixels(picture: Image.Image, size: int) -> np.ndarray:
     """A picture as bytes (3, S, S): scaled to a square, as easy-VQA's are."""
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+    return np.array(picture.convert("RGB")).transpose(2, 0, 1)  # a copy: torch wants to own what it gets
 
 
 def from_pixels(pixels: np.ndarray | Tensor) -> Tensor:
