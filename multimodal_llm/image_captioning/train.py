@@ -244,7 +244,7 @@ def _probabilities(encoder: Any, grids: Any) -> Any:
 
 
 def main() -> None:
-    config = parse_config(TrainConfig)
+    config = parse_config(TrainConfig, prog="python -m multimodal_llm.image_captioning.train")
     setup_logging()
     print_result(train(config))
 
