@@ -17,7 +17,7 @@ class VqaTrainingConfig:
 
     data: str = EASY_VQA
     """easy_vqa, or a folder laid out like it, with the same answers."""
-    epochs: int = 5
+    epochs: int = 8
     """Passes over the pictures."""
     batch_pictures: int = 16
     """Pictures a step; each is encoded once for all its questions."""

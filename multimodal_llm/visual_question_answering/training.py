@@ -68,7 +68,9 @@ class Trainer:
         for question in split.questions:
             self.by_picture[question.picture].append(question)
         self.training = [place for place in self.training if self.by_picture[place]]
-        self.frequency = Counter((question.text, question.answer) for question in split.questions)
+        asked = Counter(question.text for question in split.questions)
+        answered = Counter((question.text, question.answer) for question in split.questions)
+        self.rarity = {pair: asked[pair[0]] / n for pair, n in answered.items()}
 
         model = VqaModelConfig(
             answers=EASY_VQA_ANSWERS,
@@ -157,7 +159,7 @@ class Trainer:
         facts = self.facts[picture]
         n_own = n if facts is None or not self.rewordings else n - round(n * self.config.reworded)
         own = self.by_picture[picture]
-        rarity = np.array([1 / self.frequency[question.text, question.answer] for question in own])
+        rarity = np.array([self.rarity[question.text, question.answer] for question in own])
         chosen = self.random.choice(len(own), n_own, replace=len(own) < n_own, p=rarity / rarity.sum())
         asked = [words.Asked(own[i].text, own[i].answer) for i in chosen]
         for i in self.random.integers(len(self.rewordings), size=n - n_own) if n > n_own else ():
