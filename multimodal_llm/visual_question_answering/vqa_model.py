@@ -7,6 +7,8 @@ token. Four things differ, each for a reason:
 - The picture goes through three convolutions before its transformer, for small pictures and few (arXiv 2106.14881).
 - The question's words come as the vectors of a frozen sentence encoder. It has read a billion sentences and knows that
   a hue is a colour; the 107 questions of easy-VQA could never teach that.
+- What was read is also multiplied by the picture's mean, number by number (Kim et al. 2017, arXiv 1610.04325). Whether
+  the named colour is the one seen is a product, and learnt much sooner when it need not be built from sums.
 - The answer is chosen among those of training (VQA as classification, arXiv 1505.00468) instead of written by a
   decoder: the confidence is then a probability over all that it could say.
 - A gate hears the question alone and says whether it is of the kind that was learnt.
@@ -219,12 +221,20 @@ class VqaModel(nn.Module):
         self.config = config
         self.image_encoder = ImageEncoder(config)
         self.text_encoder = TextEncoder(config)
-        self.answer = nn.Linear(config.width, len(config.answers))
+        self.seen = nn.Linear(config.width, config.width)
+        self.asked = nn.Linear(config.width, config.width)
+        self.answer = nn.Linear(2 * config.width, len(config.answers))
         self.gate = QuestionGate(config.width)
 
     def forward(self, pictures: Tensor, words: Words) -> Tensor:
         """pictures (P, 3, S, S) in 0..1 and P times Q questions, picture by picture -> logits (P Q, answers)."""
-        return self.answer(self.text_encoder(words, self.image_encoder(pictures)))
+        return self.read_off(self.image_encoder(pictures), words)
+
+    def read_off(self, grid: Tensor, words: Words) -> Tensor:
+        """As `forward`, from grids (P, cells, D) that the image encoder made."""
+        read = self.text_encoder(words, grid)  # (P Q, D)
+        seen = self.seen(grid.mean(1)).repeat_interleave(len(read) // len(grid), dim=0)  # (P Q, D)
+        return self.answer(torch.cat([read, self.asked(read) * seen], dim=-1))
 
 
 def to_pixels(picture: Image.Image, size: int) -> np.ndarray:

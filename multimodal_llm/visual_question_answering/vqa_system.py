@@ -206,7 +206,7 @@ def question_logits(
             words = read.rows(torch.tensor(texts[start : start + batch]))
             words = type(words)(words.vectors.to(grids.device), words.mask.to(grids.device))
             grid = grids[torch.tensor(pictures[start : start + batch], device=grids.device)]
-            logits.append(model.answer(model.text_encoder(words, grid)).cpu())
+            logits.append(model.read_off(grid, words).cpu())
             gates.append(model.gate(words).cpu())
     return torch.cat(logits), torch.cat(gates)
 
