@@ -35,7 +35,7 @@ class VqaTrainingConfig:
     """Transformer layers over the picture's grid."""
     text_layers: int = 2
     """Transformer layers over the question; each looks at the picture."""
-    word_dropout: float = 0.15
+    word_dropout: float = 0.08
     """Share of a question's words hidden in a step."""
     validation_pictures: int = 400
     """Pictures kept out of training, for the temperature and the thresholds."""
