@@ -53,12 +53,12 @@ vectors of the packaged `minilm` (all-MiniLM-L6-v2), which is not changed.
 - **Made by** `python -m {PROJECT}.visual_question_answering.shipped_weights` · {summary["date"]} ·
   `{summary["commit"]}` · {summary["hardware"]}. {config["epochs"]} passes, {summary["train_seconds"]:.0f} seconds.
 - **Data** the train part of easy-VQA (MIT), {config["validation_pictures"]} of its pictures kept out to set temperature
-  and thresholds, and the sentences of `questions/train.yaml`, which are ours. The ids of the pictures and sentences (the
+  and thresholds, and the sentences of `questions/train.yaml`, which are ours. The ids of both (the
   first 16 digits of their SHA-256) are in `train_ids.sha256`.
 - **Weights** safetensors; MIT like the code.
 - **Limits** One shape a picture, three shapes, eight colours, thirteen answers, English. Its gates notice most of what
-  is unlike training, not all: of {summary["n_outside_questions"]["nearly_outside"]} questions about such pictures that it
-  was never taught it lets {1 - refused["nearly_outside"]:.0%} pass, and hardly any hexagon is noticed.
+  is unlike training, not all: of {summary["n_outside_questions"]["nearly_outside"]} questions about such pictures,
+  never taught, {1 - refused["nearly_outside"]:.0%} pass, and hardly any hexagon is noticed.
 
 | on what no training has seen | |
 |---|---|
