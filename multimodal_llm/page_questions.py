@@ -33,11 +33,11 @@ def show(say: Say) -> None:
         st.warning(say("no_vqa"))
         st.code(TRAINING, language="bash")
         return
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns(2, gap="large")
     with left:
         picture = chosen_picture(say)
         if picture is not None:
-            st.image(picture.resize((SHOWN_SIZE, SHOWN_SIZE), Image.Resampling.LANCZOS))
+            st.image(enlarged(picture))
     with right:
         question = asked(say)
         if picture is None:
@@ -74,6 +74,13 @@ def chosen_picture(say: Say) -> Image.Image | None:
     return picture
 
 
+def enlarged(picture: Image.Image) -> Image.Image:
+    """A drawing of 64 pixels with every pixel to be seen, as the model gets it; a photo is only made to fit."""
+    if picture.width < SHOWN_SIZE:
+        return picture.resize((SHOWN_SIZE, SHOWN_SIZE), Image.Resampling.NEAREST)
+    return picture
+
+
 def _draw_another() -> None:
     st.session_state["vqa_seed"] += 1
 
@@ -86,7 +93,9 @@ def asked(say: Say) -> str:
         if st.session_state["vqa_suggested"]:
             st.session_state["vqa_question"] = st.session_state["vqa_suggested"]
 
-    st.pills(say("suggestions"), SUGGESTED, key="vqa_suggested", on_change=take)
+    st.selectbox(
+        say("suggestions"), SUGGESTED, index=None, placeholder=say("choose"), key="vqa_suggested", on_change=take
+    )
     question = st.text_input(say("question"), key="vqa_question", max_chars=LONGEST).strip()
     if not question:
         st.info(say("empty_question"))

@@ -81,7 +81,8 @@ def _describe(folder: RunFolder, summary: dict[str, Any]) -> Section:
     section.text(both("multimodal.explain.doubts"))
     section.table(refused(summary), both("multimodal.caption.refused"))
     section.table(typed(folder), both("multimodal.caption.typed"))
-    section.samples(captions(), both("multimodal.caption.captions"))
+    if described := captions():
+        section.samples(described, both("multimodal.caption.captions"))
     section.text(both("multimodal.explain.next", folder=folder.path))
     return section
 

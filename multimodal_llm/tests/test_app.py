@@ -108,3 +108,9 @@ def test_without_weights_the_page_names_the_command(open_page, monkeypatch, tmp_
     monkeypatch.setattr(page_questions, "SHIPPED", tmp_path / "none")
     page = open_page()
     assert page_questions.TRAINING in [code.value for code in page.code]
+
+
+def test_a_suggested_question_puts_itself_into_the_field(open_page):
+    page = open_page()
+    page.selectbox(key="vqa_suggested").set_value("is there a dog?").run()
+    assert page.text_input(key="vqa_question").value == "is there a dog?" and not page.exception

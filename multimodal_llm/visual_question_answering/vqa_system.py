@@ -176,7 +176,7 @@ class ShapesVqa:
 
 
 def grids_and_features(model: "VqaModel", pixels: "np.ndarray", batch: int = 64) -> "tuple[Tensor, Tensor]":
-    """The grids (N, cells, D) of pictures (N, 3, S, S), and what `PictureGate` compares of each, (N, 3 D).
+    """The grids (N, 1 + cells, D) of pictures (N, 3, S, S), and what `PictureGate` compares of each, (N, 3 D).
 
     That is the mean, the spread and the largest value of every channel of the convolutions.
     """
