@@ -1,0 +1,1 @@
+"""Captions for photos and answers to questions about pictures, offline on two cores."""

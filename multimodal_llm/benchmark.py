@@ -1,0 +1,25 @@
+"""What we measure of this project.
+
+python -m multimodal_llm.benchmark captions --data FLICKR_DIR    how good are the captions, beside a person's?
+python -m multimodal_llm.benchmark vqa                           questions about shapes: right, and aware of its limits?
+"""
+
+from pathlib import Path
+
+from multimodal_llm.caption_benchmark import CaptionsConfig, captions
+from multimodal_llm.vqa_benchmark import VqaBenchmarkConfig, vqa
+from shared.benchmark import Benchmark, run_benchmarks
+from shared.errors import run_program
+
+BENCHMARKS = {
+    "captions": Benchmark(CaptionsConfig, captions, data="images/flickr8k"),
+    "vqa": Benchmark(VqaBenchmarkConfig, vqa),
+}
+
+
+def main() -> None:
+    run_benchmarks(Path(__file__).parent, BENCHMARKS)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,124 @@
+"""The project's one image loader: whatever a file holds, what comes out is an upright RGB picture of 8 bits.
+
+Cameras store a photo as the sensor saw it and note the rotation beside it; printers use CMYK, scanners 16 bits, web
+pages palettes with transparent places, messengers animations. A model that is fed such pixels as they lie sees a
+lying, inverted, white or black picture, and answers all the same: so every picture goes through here.
+"""
+
+import io
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from shared.errors import UserError, describe_os_error
+
+MAX_PIXELS = 100_000_000
+"""A picture of more is refused before it is decoded: at 3 bytes each these are 300 MB already."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+"""What is opened. Pillow knows more, but some of it runs other programs (EPS) or is hardly ever a photo."""
+
+BACKGROUND = (255, 255, 255)
+"""What transparent places show."""
+
+ImageSource = str | Path | bytes | BinaryIO | Image.Image
+
+
+def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture in a file, in bytes, or opened already: upright, RGB, 8 bits; of an animation the first frame.
+
+    Raises UserError for a file that is missing, empty, cut short, damaged or no picture, and for one of more than
+    `max_pixels`, which a small file can claim to hold (a "decompression bomb").
+    """
+    if isinstance(source, Image.Image):
+        return _to_rgb(ImageOps.exif_transpose(source))
+    name = str(source) if isinstance(source, str | Path) else getattr(source, "name", "the picture")
+    content = _read(source)
+    if not content:
+        raise UserError(f"{name}: empty: give a picture")
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own warning comes at another size, and damaged metadata is no reason to say anything.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > max_pixels:
+                    raise _too_large(name, f"{width} x {height} pixels", max_pixels)
+                image.load()  # of an animation this is the first frame
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, "far too many pixels", max_pixels) from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name}: {_what_else(content)}: give a picture ({', '.join(FORMATS)})") from error
+    except Exception as error:  # on damaged bytes Pillow's decoders raise whatever they happen to run into
+        reason = "cut short" if "truncated" in str(error).lower() else f"damaged ({_first_line(error)})"
+        raise UserError(f"{name}: the picture is {reason}: copy or download the file again") from error
+
+
+def _read(source: str | Path | bytes | BinaryIO) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    if not isinstance(source, str | Path):
+        return source.read()
+    try:
+        return Path(source).read_bytes()
+    except IsADirectoryError as error:
+        raise UserError(f"{source}: a folder: give a picture in it") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{source}: no such file: check the path") from error
+    except OSError as error:
+        raise UserError(f"{source}: {describe_os_error(error)}") from error
+    except ValueError as error:  # a null character in the path
+        raise UserError(f"{source!r}: not a path: give the name of a picture") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Eight bits and three colours, whatever the mode: see Pillow's "Concepts", modes."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, (*BACKGROUND, 255)), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bits(grey: np.ndarray) -> np.ndarray:
+    """Deep grey (H, W) as bytes. Pillow itself would cut every value above 255 off, which leaves a white picture.
+
+    Integers are taken as 16 bits, the only deep integers that scanners and cameras write, unless they exceed them.
+    """
+    if grey.dtype.kind == "f":
+        grey = np.nan_to_num(grey)
+        top = 1.0 if grey.max() <= 1 else 255.0 if grey.max() <= 255 else float(grey.max())
+    else:
+        top = max(float(grey.max()), 65535.0)
+    return (np.clip(grey / top, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _too_large(name: str, size: str, max_pixels: int) -> UserError:
+    return UserError(f"{name}: {size}, the limit is {max_pixels:,}: make the picture smaller first")
+
+
+def _what_else(content: bytes) -> str:
+    """What a file that is no picture seems to be."""
+    start = content[:512].lstrip().lower()
+    if content[:4] == b"%PDF":
+        return "a PDF, not a picture"
+    if b"ftyphei" in content[:16] or b"ftypmif1" in content[:16]:
+        return "a HEIC photo, which this program cannot read (export it as JPEG)"
+    if start.startswith((b"<svg", b"<?xml")):
+        return "an SVG drawing, not pixels"
+    if start.startswith((b"<!doctype", b"<html")):
+        return "a web page, not a picture"
+    return "not a picture that can be read"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""Questions about a picture: the data, and the systems that answer."""
