@@ -4,6 +4,8 @@ FOLDER/images/*.jpg, and the captions in one of two files:
 
 captions.jsonl   {"file": "name.jpg", "split": "train" | "dev" | "test", "captions": ["...", ...]} a line
 captions.txt     "image,caption" a line, as the copy on Kaggle has it; the splits then follow from the file names' hash
+
+A name of the hub is fetched into such a folder first (flickr_hub.py).
 """
 
 import csv
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multimodal_llm.image_captioning.flickr_hub import folder_of
 from shared.errors import UserError
 from shared.leaks import side_of
 
@@ -28,8 +31,11 @@ class CaptionedPhoto:
 
 
 def load_photos(folder: str | Path, split: str) -> list[CaptionedPhoto]:
-    """The photos of one split, sorted by name. Raises UserError for another layout, a missing photo, an empty split."""
-    folder = Path(folder)
+    """The photos of one split, sorted by name, of a folder or a set of the hub.
+
+    Raises UserError for another layout, a missing photo, an empty split, and a name that leads nowhere.
+    """
+    folder = Path(folder) if Path(folder).exists() else folder_of(str(folder))
     rows = [row for row in _rows(folder) if row["split"] == split]
     if not rows:
         raise UserError(f"{folder}: holds no photo of the split {split!r}: choose one of {', '.join(SPLITS)}")

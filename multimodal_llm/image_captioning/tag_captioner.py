@@ -32,8 +32,9 @@ EVERYDAY = """
 EXAMPLES = (
     ("golden retriever, tennis ball, dog, grass", "a golden dog runs over the grass after a ball"),
     ("espresso, cup, coffee, table", "a cup of coffee stands on a table"),
-    ("alp, ski, snow, mountain", "a skier in the snow below a mountain"),
+    ("swimming cap, bathing suit, child, pool", "a child swims in a pool"),
     ("streetcar, traffic light, street, city", "a tram drives through a street in the city"),
+    ("shoe shop, jeans, people, market", "people walk between the stalls of a market"),
 )
 
 
@@ -42,7 +43,7 @@ class TagCaptioner:
 
     def __init__(self, encoder: ImageEncoder, meanings: TextEncoder, writer: LanguageModel) -> None:
         self.encoder, self.meanings, self.writer = encoder, meanings, writer
-        self.classes = class_names()
+        self.classes = [name.split(" / ")[0].split(" (")[0] for name in class_names()]
         self.class_vectors = meanings.encode(self.classes)  # (1000, 384)
         self.word_vectors = meanings.encode(EVERYDAY)
 

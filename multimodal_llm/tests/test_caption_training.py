@@ -1,0 +1,126 @@
+"""A training goes from a folder of photos to a captioner, the same way twice, and its views show the same photo."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from multimodal_llm.caption import CaptionConfig, caption
+from multimodal_llm.caption_benchmark import CaptionsConfig, captions, unseen
+from multimodal_llm.image_captioning.captioner import load_captioner
+from multimodal_llm.image_captioning.flickr import load_photos
+from multimodal_llm.image_captioning.train import TrainConfig, train
+from multimodal_llm.image_captioning.views import MIRRORED, PLAIN, see
+from shared.errors import UserError
+from shared.leaks import save_ids
+
+TINY = {
+    "views": 2,
+    "held_out": 4,
+    "min_count": 1,
+    "side": 64,
+    "width": 32,
+    "heads": 4,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "word_epochs": 3,
+    "sentence_epochs": 1,
+    "device": "cpu",
+}
+
+
+def trained(flickr: Path, folder: Path, **changes) -> dict:
+    return train(TrainConfig(data=str(flickr), output=str(folder), **TINY | changes))
+
+
+def test_the_same_seed_trains_the_same_captioner(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    first, second = trained(flickr, tmp_path / "one"), trained(flickr, tmp_path / "two")
+    assert first["held_out_cider"] == second["held_out_cider"]
+    photos = [Image.new("RGB", (30, 30), colour) for colour in ("red", "blue")]
+    said = [
+        [one.text for one in load_captioner(str(tmp_path / name), "cpu").caption(photos)] for name in ("one", "two")
+    ]
+    assert said[0] == said[1]
+
+
+def test_a_training_in_pieces_gives_the_captioner_of_one_piece(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    whole = trained(flickr, tmp_path / "whole", sentence_epochs=2)
+    pieces = 0
+    while not trained(flickr, tmp_path / "pieces", sentence_epochs=2, minutes=1e-9)["finished"]:
+        pieces += 1
+    assert pieces == 3  # after two epochs of the first stage and one of the second, whose last epochs end it
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "pieces"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole["finished"]
+
+
+def test_a_training_can_start_from_a_captioner_of_its_shape(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "first")
+    again = trained(flickr, tmp_path / "second", start=str(tmp_path / "first"), word_lr=1e-9, sentence_epochs=0)
+    first = load_file(tmp_path / "first" / "model.safetensors")
+    second = load_file(tmp_path / "second" / "model.safetensors")
+    assert again["finished"] and all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
+    with pytest.raises(UserError, match="another shape"):
+        trained(flickr, tmp_path / "third", start=str(tmp_path / "first"), decoder_layers=2)
+
+
+def test_a_finished_or_different_run_is_never_overwritten(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "run", sentence_epochs=0)
+    with pytest.raises(UserError, match="finished run"):
+        trained(flickr, tmp_path / "run", sentence_epochs=0)
+    (tmp_path / "run" / "summary.json").unlink()
+    with pytest.raises(UserError, match="other settings"):
+        trained(flickr, tmp_path / "run", sentence_epochs=2)
+
+
+def test_a_captioner_is_scored_only_on_photos_it_never_saw(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "run")
+    dev, train_photos = load_photos(flickr, "dev"), load_photos(flickr, "train")
+    assert unseen(dev, str(tmp_path / "run")) == (dev, 0)
+    with pytest.raises(UserError, match="trained on all 12"):
+        unseen(train_photos, str(tmp_path / "run"))
+    save_ids(tmp_path / "run", [photo.file.name for photo in dev[:3]])
+    assert unseen(dev, str(tmp_path / "run")) == (dev[3:], 3)
+
+
+def test_the_command_captions_what_it_can_read_and_reports_the_rest(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "run")
+    (tmp_path / "no.jpg").write_bytes(b"not a photo")
+    files = [str(flickr / "images" / "dev_0.jpg"), str(tmp_path / "no.jpg")]
+    found = caption(CaptionConfig(captioner=str(tmp_path / "run"), device="cpu"), files)
+    assert [line["file"] for line in found["captions"]] == files[:1]
+    assert "not a picture" in found["errors"][0]["error"]
+    json.dumps(found)
+    with pytest.raises(UserError, match="not a picture"):
+        caption(CaptionConfig(captioner=str(tmp_path / "run"), device="cpu"), files[1:])
+
+
+def test_views_show_the_same_photo_otherwise(random_encoder):
+    ramp = torch.linspace(-1, 1, 64).expand(2, 3, 64, 64).contiguous()
+    generator = torch.Generator().manual_seed(2)
+    assert torch.equal(see(ramp, PLAIN, generator), ramp)
+    assert torch.equal(see(ramp, MIRRORED, generator), ramp.flip(-1))
+    random = see(ramp, 2, generator)
+    assert random.shape == ramp.shape and random.abs().max() <= 1
+    # Dark stays on one side and bright on the other: cropped and tinted, not something else.
+    assert {bool(row[..., 56:].mean() > row[..., :8].mean()) for row in random} == {True, False}  # one is mirrored
+
+
+@pytest.mark.slow
+def test_the_benchmark_gives_its_keys_with_floors_and_a_ceiling(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "run")
+    outcome = captions(CaptionsConfig(data=str(flickr), captioner=str(tmp_path / "run"), n_tags=2))
+    assert {"cider", "bleu4", "rouge_l", "n", "n_excluded", "photos_per_s", "faithfulness"} <= set(outcome.result)
+    assert outcome.result["n"] == 8
+    by_name = {row["who"]: row["cider"] for row in outcome.rows}
+    assert by_name["a person, beside the four others"] > by_name["a caption of another photo"]
