@@ -11,7 +11,7 @@ from multimodal_llm.images import load_image
 from multimodal_llm.visual_question_answering.drawings import draw
 from shared.errors import UserError
 
-UNSURE = 0.35  # mean probability of a word below which the sentence is called a guess
+UNSURE = 0.4  # mean probability of a word below which the sentence is called a guess; a choice, not a measurement
 LARGEST_MB = 25
 
 

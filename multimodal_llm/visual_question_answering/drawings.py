@@ -33,7 +33,7 @@ def draw_shape(shape: str, color: str, random: Random, size: int = SIZE) -> Imag
         raise ValueError(f"no {color} {shape} in easy-VQA: choose from {', '.join(SHAPES)} and {', '.join(COLORS)}")
     image = _ground(random, size)
     _paint(image, shape, RGB[color], random)
-    return image.resize((size, size), Image.Resampling.LANCZOS)
+    return image.resize((size, size), Image.Resampling.BOX)
 
 
 def draw(kind: str, random: Random, size: int = SIZE) -> Image.Image:
@@ -78,7 +78,7 @@ def _with(*shapes: str, colors: tuple[tuple[int, ...], ...] = tuple(RGB.values()
         image = _ground(random, size)
         for shape in shapes:
             _paint(image, shape if shape else str(random.choice(SHAPES)), colors[random.integers(len(colors))], random)
-        return image.resize((size, size), Image.Resampling.LANCZOS)
+        return image.resize((size, size), Image.Resampling.BOX)
 
     return make
 
@@ -112,7 +112,7 @@ def _blurred(random: Random, size: int) -> Image.Image:
 def _dark_ground(random: Random, size: int) -> Image.Image:
     image = Image.new("RGB", (size * SCALE, size * SCALE), tuple(int(v) for v in random.integers(20, 110, size=3)))
     _paint(image, str(random.choice(SHAPES)), RGB[str(random.choice(["yellow", "red", "green"]))], random)
-    return image.resize((size, size), Image.Resampling.LANCZOS)
+    return image.resize((size, size), Image.Resampling.BOX)
 
 
 PICTURE_KINDS: dict[str, Callable[[Random, int], Image.Image]] = {
