@@ -94,7 +94,7 @@ def cite_sentences(
 def support(sentence: str, words: frozenset[str]) -> float:
     """The share, 0 to 1, of a sentence's terms that are among the words; 0 where it has a number that is not."""
     terms = set(analyse(sentence))
-    if not terms or any(term[0].isdigit() and term not in words for term in terms):
+    if not terms or any(term[:1].isdigit() and term not in words for term in terms):
         return 0.0
     return len(terms & words) / len(terms)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from qa_system.document_processor.documents import Box, Chunk, Document, Span
 from qa_system.generation.citation_handler import cite_sentences, cite_span, split_sentences, support
 from qa_system.retrieval.hybrid_retrieval import Hit
+from qa_system.retrieval.text_analysis import analyse
 
 TEXT = "The tower was opened in 1889 by Eiffel.\nIt weighs 10,100 tonnes.\n\n铁塔于1889年开放。它很高。"
 
@@ -88,3 +89,10 @@ def test_support_is_the_share_of_a_sentence_s_words():
 
 def test_an_answer_in_both_languages_is_cut_into_its_sentences():
     assert split_sentences("It is tall. 它很高。 Dr. Who came.") == ["It is tall.", "它很高。", "Dr. Who came."]
+
+
+def test_a_unit_of_one_letter_that_stems_to_nothing_breaks_no_answer():
+    words = frozenset(analyse("It falls at 3 ft/s."))
+    assert "" in words, "the stemmer leaves nothing of an s: if it no longer does, this test can go"
+    assert support("It falls at 3 ft/s.", words) == 1.0
+    assert support("It falls at 4 ft/s.", words) == 0.0
