@@ -21,7 +21,7 @@ NOT = re.compile(
     re.IGNORECASE,
 )
 ARTICLES = re.compile(r"^(?:an?|the|any)\s+", re.IGNORECASE)
-SUBTRACTED = 0.5
+SUBTRACTED = 0.7
 """How much of what is not wanted is subtracted, where what is wanted counts 1."""
 
 
