@@ -322,9 +322,7 @@ def _places(names: np.ndarray, logits: np.ndarray, recipe: dict[str, float]) -> 
     return unit(class_weights(names, logits, **recipe) @ names)
 
 
-def _places_without(
-    names: np.ndarray, logits: np.ndarray, truth: np.ndarray, recipe: dict[str, float]
-) -> np.ndarray:
+def _places_without(names: np.ndarray, logits: np.ndarray, truth: np.ndarray, recipe: dict[str, float]) -> np.ndarray:
     """Each photo's place where its own class is not among those that are known: no name of it, and no logit."""
     places = []
     with progress_bar("unseen", len(truth)) as show:

@@ -134,9 +134,7 @@ def query(config: QueryConfig, texts: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"--index {config.index}: its vectors are of another version of {space.name}: index anew")
     warn_of_script(space, asked.texts)
     with Timer() as timer:
-        results = ImageSearch(space, opened).search(
-            asked, config.k, cut=not config.always, folded=not config.unfolded
-        )
+        results = ImageSearch(space, opened).search(asked, config.k, cut=not config.always, folded=not config.unfolded)
     opened.close()
     return {
         "wanted": list(asked.texts) + config.like,

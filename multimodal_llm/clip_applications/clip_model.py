@@ -2,8 +2,8 @@
 
 CLIP (Radford et al. 2021, arXiv 2103.00020) and SigLIP (Zhai et al. 2023, arXiv 2303.15343) bring a picture and a text
 into one space by two transformers. They differ in what a cosine means: CLIP's are compared with those of the other
-labels (softmax), SigLIP's each says on its own how well a label fits (sigmoid). What this file adds: the right pieces of
-a checkpoint put together without torchvision, and the clear refusal of what is another model.
+labels (softmax), SigLIP's each says on its own how well a label fits (sigmoid). What this file adds: the right pieces
+of a checkpoint put together without torchvision, and the clear refusal of what is another model.
 """
 
 from collections.abc import Sequence

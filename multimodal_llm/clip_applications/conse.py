@@ -1,8 +1,8 @@
 """A photo's place among the meanings of words, without any training on pairs: ConSE, and what we add to it.
 
 ConSE (Norouzi et al. 2014, arXiv 1312.5650): the mean of the class names' vectors, weighed by the highest class
-probabilities, lies in the space of a text encoder, and what a label means lies in the same space. Its weakness is that a
-sure classifier leaves the photo at the name of one class: a label near but not equal to it never wins.
+probabilities, lies in the space of a text encoder, and what a label means lies in the same space. Its weakness is that
+a sure classifier leaves the photo at the name of one class: a label near but not equal to it never wins.
 
 So we add a second place, by least squares: the vector whose products with all names come closest to all the logits,
 

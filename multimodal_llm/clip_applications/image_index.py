@@ -1,11 +1,11 @@
 """A collection of photos on the disk: where each lies, what it looks like, and its vector.
 
-FOLDER/index.sqlite         a row a photo (path, size, time of change, hash of the content), and the files that are no photos
-FOLDER/vectors-N.f16        the vectors in 16 bits, one after another; a row names its place there
+FOLDER/index.sqlite    a row a photo (path, size, time of change, hash of the content), and the files that are broken
+FOLDER/vectors-N.f16   the vectors in 16 bits, one after another; a row names its place there
 
 A vector is written to the end of the file and forced to the disk before the row that names its place is committed. So
-whatever moment the program is killed at, the rows speak of whole vectors only, and what lies beyond them is written over
-by the next update. When more than half of the file is of photos that are gone, the rest moves to a new file, whose
+whatever moment the program is killed at, the rows speak of whole vectors only, and what lies beyond them is written
+over by the next update. When more than half of the file is of photos that are gone, the rest moves to a new file, whose
 number is committed together with the new places.
 
 Searching compares every vector (FAISS, exact): 100,000 of 512 numbers are 100 MB.
@@ -136,9 +136,7 @@ class ImageIndex:
         self._rows.execute("COMMIT")
         self._paths, self._looks = [row[0] for row in rows], [row[2] for row in rows]
         self._codes = codes  # (photos, width) in 16 bits
-        self._search = faiss.IndexScalarQuantizer(
-            self.width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        )
+        self._search = faiss.IndexScalarQuantizer(self.width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         self._search.is_trained = True  # 16 bits need no training
         if len(codes):
             self._search.add_sa_codes(codes.view(np.uint8).reshape(len(codes), -1))

@@ -34,9 +34,7 @@ class EncodeFiles:
         return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def encode_with_ray(
-    space: str, files: Sequence[File], workers: int = 2, address: str | None = None
-) -> Iterator[Seen]:
+def encode_with_ray(space: str, files: Sequence[File], workers: int = 2, address: str | None = None) -> Iterator[Seen]:
     """The files as they are done, in any order. Raises UserError where Ray is not installed or does not answer."""
     try:
         import ray

@@ -111,7 +111,9 @@ def train(config: JointTrainingConfig) -> dict[str, Any]:
         raise UserError(f"--held_out {config.held_out}: of {len(photos):,} photos: leave some to learn from")
     pairs = _see_and_read(config, photos, device.value)
     held = Pairs(*(part[:, : config.held_out] for part in pairs[:2]), *(part[: config.held_out] for part in pairs[2:]))
-    learnt = Pairs(*(part[:, config.held_out :] for part in pairs[:2]), *(part[config.held_out :] for part in pairs[2:]))
+    learnt = Pairs(
+        *(part[:, config.held_out :] for part in pairs[:2]), *(part[config.held_out :] for part in pairs[2:])
+    )
 
     seed_everything(config.seed)
     shape = {name: getattr(config, name) for name in ("width", "heads", "hidden", "dropout")}

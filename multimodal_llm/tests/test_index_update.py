@@ -148,7 +148,9 @@ def test_a_photo_lying_on_its_side_has_the_vector_of_the_upright_one(bring, fold
     exif[274] = 6  # to be turned right before it is shown
     upright.rotate(90, expand=True).save(folder / "turned.jpg", quality=95, exif=exif)
     bring()
-    assert index.vector(str(folder / "turned.jpg")) == pytest.approx(index.vector(str(folder / "upright.jpg")), abs=0.02)
+    assert index.vector(str(folder / "turned.jpg")) == pytest.approx(
+        index.vector(str(folder / "upright.jpg")), abs=0.02
+    )
 
 
 def test_other_files_and_hidden_ones_are_left_alone(bring, folder):

@@ -180,9 +180,7 @@ def clip_folder(tmp_path_factory):
     special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
     text = CLIPTextConfig(vocab_size=20, max_position_embeddings=16, **small, **special)
     vision = CLIPVisionConfig(image_size=32, patch_size=16, **small)
-    config = CLIPConfig(
-        text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=12
-    )
+    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=12)
     folder = tmp_path_factory.mktemp("clip")
     CLIPModel(config).save_pretrained(folder)
     word_tokenizer(WORDS).save_pretrained(folder)
