@@ -24,12 +24,12 @@ PROGRAM = "python -m multimodal_llm.image_search"
 
 @dataclass(frozen=True, kw_only=True)
 class IndexConfig:
-    """Bring an index up to date with the folders that stand after the options: new, changed, moved and deleted photos."""
+    """Bring an index up to date with the folders that stand after the options: new, changed, moved, deleted photos."""
 
     index: str = "photos.index"
     """Folder of the index, or a Milvus address (http://...:19530)."""
     space: str = "auto"
-    """Where pictures and words meet: joint (ours, non-commercial), conse (free), conse-e5 (Chinese), or a CLIP's name."""
+    """Where pictures and words meet: joint (ours, non-commercial), conse (free), conse-e5 (Chinese), or a CLIP."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     engine: Literal["local", "ray"] = "local"

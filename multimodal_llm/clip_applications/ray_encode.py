@@ -25,7 +25,8 @@ class EncodeFiles:
         self.space = load_space(space)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        files = [File(str(p), int(s), int(c)) for p, s, c in zip(batch["path"], batch["size"], batch["changed_ns"])]
+        columns = zip(batch["path"], batch["size"], batch["changed_ns"], strict=True)
+        files = [File(str(path), int(size), int(changed_ns)) for path, size, changed_ns in columns]
         rows = [
             {"content": "", "looks": 0, "reason": "", **asdict(seen.file)}
             | {"vector": b"" if seen.vector is None else np.asarray(seen.vector, dtype="<f4").tobytes()}

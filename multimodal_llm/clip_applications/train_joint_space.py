@@ -3,8 +3,8 @@
 python -m multimodal_llm.clip_applications.train_joint_space --data FLICKR_DIR
 
 Both encoders stay as they are: what they make of each view of each photo and of each caption is computed once. Then
-each step takes some photos with one caption each and asks, of every photo which caption is its own, and of every caption
-which photo (the symmetric cross-entropy of CLIP, arXiv 2103.00020, figure 3). Choices were made on photos of the train
+each step takes some photos with one caption each and asks, of every photo which caption is its own, and of every
+caption which photo (the symmetric cross-entropy of CLIP, arXiv 2103.00020, figure 3). Choices were made on photos of the train
 split that were held out; the last training takes them too.
 """
 
@@ -44,7 +44,7 @@ class JointTrainingConfig:
     n_photos: int | None = None
     """Photos to learn from; by default all of the train split."""
     held_out: int = 0
-    """Photos of the train split to score on instead of learning from them: 1000 for choosing, 0 for the last training."""
+    """Photos of the train split to score on instead of learning from them: 1000 to choose by, 0 in the last training."""
     views: int = 6
     """Ways in which each photo is shown: as it is, mirrored, and random crops and tints."""
     width: int = 512
@@ -89,6 +89,10 @@ class Pairs(NamedTuple):
     mask: "Tensor"
     """(photos, 5, T)"""
 
+    def of(self, photos: slice) -> "Pairs":
+        """The same of some of the photos."""
+        return Pairs(self.pooled[:, photos], self.mean_class[:, photos], self.tokens[photos], self.mask[photos])
+
 
 def train(config: JointTrainingConfig) -> dict[str, Any]:
     """Train, save, and give the scores on the held-out photos, if any. Raises UserError for an unusable folder."""
@@ -110,10 +114,7 @@ def train(config: JointTrainingConfig) -> dict[str, Any]:
     if len(photos) - config.held_out < 2:
         raise UserError(f"--held_out {config.held_out}: of {len(photos):,} photos: leave some to learn from")
     pairs = _see_and_read(config, photos, device.value)
-    held = Pairs(*(part[:, : config.held_out] for part in pairs[:2]), *(part[: config.held_out] for part in pairs[2:]))
-    learnt = Pairs(
-        *(part[:, config.held_out :] for part in pairs[:2]), *(part[config.held_out :] for part in pairs[2:])
-    )
+    held, learnt = pairs.of(slice(config.held_out)), pairs.of(slice(config.held_out, None))
 
     seed_everything(config.seed)
     shape = {name: getattr(config, name) for name in ("width", "heads", "hidden", "dropout")}

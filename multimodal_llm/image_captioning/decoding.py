@@ -82,6 +82,8 @@ def sample(model: CaptionModel, picture: Picture, n: int) -> Tensor:
         word = (logits + noise).argmax(-1)
         ended = (words[:, -1] == END) | (words[:, -1] == PADDING)
         words = torch.cat([words, word.masked_fill(ended, PADDING)[:, None]], 1)
+        if ((words[:, -1] == END) | (words[:, -1] == PADDING)).all():
+            break
     return words[:, 1:]
 
 

@@ -5,7 +5,8 @@ python -m multimodal_llm.image_captioning.train --data FLICKR_DIR --device cuda
 
 The image encoder stays as it is: the grids of every view of every photo are computed once and kept below
 runs/multimodal_llm/features, then the decoder learns words, then sentences (training.py). A run that was stopped goes
-on with the view or the stage that it had not finished, when the same command is given with the same --output.
+on with the view or the epoch that it had not finished, when the same command is given with the same --output;
+--minutes stops it by itself.
 """
 
 import hashlib
@@ -17,7 +18,8 @@ from typing import Any, Literal
 
 from shared.config import check, parse_config, to_dict
 from shared.errors import UserError, run_program
-from shared.logging import get_logger, print_result, progress_bar, setup_logging
+from shared.logging import format_cell, get_logger, print_result, progress_bar, setup_logging
+from shared.runs import CONFIG, SUMMARY, RunFolder, read_json
 
 log = get_logger(__name__)
 
@@ -38,21 +40,25 @@ class TrainConfig:
     """Seed of everything random."""
     n_photos: int | None = None
     """Photos to learn from; by default all of the train split."""
-    held_out: int = 500
+    held_out: int = 0
     """Photos of the train split that are not learnt from, but tell how the training goes."""
+    start: str | None = None
+    """Folder of a captioner to go on from, instead of random weights; its shape must be the same."""
+    minutes: float | None = None
+    """Stop after the epoch in which so much time has passed; the same command then goes on."""
     views: int = 6
     """Ways in which each photo is shown: as it is, mirrored, and random crops and tints."""
     min_count: int = 5
     """How often people must have written a word for it to be learnt."""
     side: int = 224
     """Pixels of the square that a photo is brought to."""
-    width: int = 320
+    width: int = 304
     """Width of the decoder."""
     heads: int = 8
     """Attention heads."""
-    encoder_layers: int = 2
+    encoder_layers: int = 1
     """Layers in which the grid cells attend to each other."""
-    decoder_layers: int = 2
+    decoder_layers: int = 3
     """Layers of the decoder."""
     feed_forward: int = 4
     """Inner width of the feed-forward layers, in widths."""
@@ -66,13 +72,13 @@ class TrainConfig:
     """Passes over the photos that learn the next word."""
     word_lr: float = 1.5e-3
     """Highest learning rate of that stage."""
-    sentence_epochs: int = 12
+    sentence_epochs: int = 8
     """Passes over the photos that learn whole sentences; 0 leaves the stage out."""
     sentence_lr: float = 3e-4
     """Highest learning rate of that stage."""
     samples: int = 5
     """Sentences that the model writes about each photo at each step of that stage."""
-    word_weight: float = 0.1
+    word_weight: float = 0.3
     """Share of the first stage's loss in that of the second."""
     photos_a_step: int = 256
     """Photos in a step of either stage, each with five captions."""
@@ -80,38 +86,32 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check(self.views >= 1, "views", self.views, "give at least 1")
         check(self.n_photos is None or self.n_photos >= 2, "n_photos", self.n_photos, "give at least 2")
-        check(self.held_out >= 2, "held_out", self.held_out, "give at least 2")
+        check(self.held_out == 0 or self.held_out >= 2, "held_out", self.held_out, "give 0, or at least 2")
+        check(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "give more than 0")
+        check(self.word_epochs >= 1, "word_epochs", self.word_epochs, "give at least 1")
         check(self.samples >= 2, "samples", self.samples, "give at least 2, which are compared with each other")
         check(0 <= self.word_weight <= 1, "word_weight", self.word_weight, "give a share from 0 to 1")
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
     """Train, save, and give the scores on the held-out photos. Raises UserError for an unusable folder."""
+    import math
+
     import torch
-    from safetensors.torch import load_file, save_file
 
     from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings, count_parameters
     from multimodal_llm.image_captioning.captioner import SmallCaptioner
     from multimodal_llm.image_captioning.flickr import load_photos
-    from multimodal_llm.image_captioning.reward import CiderReward
-    from multimodal_llm.image_captioning.training import (
-        CaptionData,
-        HeldOut,
-        SentenceStage,
-        WordStage,
-        encode_captions,
-        held_out_scores,
-        learn_sentences,
-        learn_words,
-    )
+    from multimodal_llm.image_captioning.training import CaptionData, HeldOut, encode_captions, held_out_scores
     from multimodal_llm.image_captioning.vocabulary import Vocabulary
     from multimodal_llm.image_encoder import ImageEncoder
     from shared.devices import choose_device, keep_freed_memory, seed_everything
-    from shared.files import atomic_path, write_json
+    from shared.files import write_json
     from shared.leaks import save_ids, text_hash
     from shared.runs import provenance
     from shared.timing import Timer
 
+    stop_at = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
     device = choose_device(config.device)
     log.info("device %s: %s", *device)
     keep_freed_memory()
@@ -127,8 +127,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     encoder = ImageEncoder.load(device.value)
     grids = torch.stack(_grids(config, encoder, photos))  # (views, photos, cells, 1280)
     chances = _probabilities(encoder, grids) if config.use_classes else None
-    shape = {name: getattr(config, name) for name in SHAPE}
-    settings = CaptionSettings(n_words=len(vocabulary), **shape)
+    settings = CaptionSettings(n_words=len(vocabulary), **{name: getattr(config, name) for name in SHAPE})
     held, learnt = slice(config.held_out), slice(config.held_out, None)
     words, references = encode_captions(photos[learnt], vocabulary, settings.max_words)
     data = CaptionData(
@@ -138,48 +137,79 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
     seed_everything(config.seed)
     model = CaptionModel(settings).to(device.value)
+    if config.start:
+        _copy_weights(config.start, model, vocabulary)
     log.info("%s words, %s parameters", f"{len(vocabulary):,}", f"{count_parameters(model):,}")
-    started, curve = time.monotonic(), []
-
-    def report(stage: str, epoch: int, value: float, averaged: CaptionModel) -> None:
-        scores = held_out_scores(averaged, test, vocabulary)
-        curve.append({"stage": stage, "epoch": epoch, "value": value, **scores})
-        seconds = time.monotonic() - started
-        log.info(
-            "%s %d: %.3f, held out cider %.1f bleu4 %.3f, %.0f s",
-            stage,
-            epoch,
-            value,
-            *list(scores.values())[:2],
-            seconds,
-        )
-
     with Timer() as timer:
-        first = output / "words.safetensors"
-        if first.exists():
-            log.info("the word stage was finished before")
-            model.load_state_dict(load_file(first, device=device.value))
-        else:
-            stage = WordStage(epochs=config.word_epochs, lr=config.word_lr, photos_a_step=config.photos_a_step)
-            model.load_state_dict(learn_words(model, data, stage, report).state_dict())
-            with atomic_path(first) as draft:
-                save_file(model.state_dict(), draft)
+        finished = _both_stages(config, model, data, test, vocabulary, stop_at)
+    if not finished:
+        log.info("the time is up: give the same command to go on")
+        return {"finished": False, "output": str(output), "seconds": timer.seconds}
+    SmallCaptioner(model, vocabulary, encoder).save(output)
+    save_ids(output, [photo.file.name for photo in photos])
+    scores = held_out_scores(model, test, vocabulary, beams=5) if config.held_out else {}
+    result = {f"held_out_{name}": value for name, value in scores.items()}
+    result |= {"finished": True, "parameters": count_parameters(model), "output": str(output)}
+    write_json(output / SUMMARY, {**result, "config": to_dict(config), **provenance()})
+    return {**result, "seconds": timer.seconds}
+
+
+def _both_stages(config: TrainConfig, model: Any, data: Any, test: Any, vocabulary: Any, stop_at: float) -> bool:
+    """Leave the averaged weights of the last stage in the model; False where the time was up before."""
+    from multimodal_llm.image_captioning.reward import CiderReward
+    from multimodal_llm.image_captioning.training import (
+        Checkpoint,
+        SentenceStage,
+        Unfinished,
+        WordStage,
+        held_out_scores,
+        learn_sentences,
+        learn_words,
+    )
+
+    output, started = Path(config.output), time.monotonic()
+
+    def report(stage: str, epoch: int, value: float, averaged: Any) -> None:
+        line = {"stage": stage, "epoch": epoch, "value": value, "seconds": time.monotonic() - started}
+        if config.held_out:
+            line |= held_out_scores(averaged, test, vocabulary)
+        RunFolder(output).log_metrics(line)
+        log.info("%s", ", ".join(f"{name} {format_cell(value)}" for name, value in line.items()))
+
+    steps = {"photos_a_step": config.photos_a_step}
+    words = WordStage(epochs=config.word_epochs, lr=config.word_lr, **steps)
+    try:
+        kept = Checkpoint(output / "words.safetensors", stop_at)
+        averaged = learn_words(model, data, words, report, kept)
+        model.load_state_dict(averaged.state_dict())
         if config.sentence_epochs:
             sentences = SentenceStage(
                 epochs=config.sentence_epochs,
                 lr=config.sentence_lr,
-                photos_a_step=config.photos_a_step,
                 samples=config.samples,
                 word_weight=config.word_weight,
+                **steps,
             )
-            reward = CiderReward(references, device.value)
-            model.load_state_dict(learn_sentences(model, data, reward, sentences, report).state_dict())
-    SmallCaptioner(model, vocabulary, encoder).save(output)
-    save_ids(output, [photo.file.name for photo in photos])
-    scores = {f"held_out_{name}": value for name, value in held_out_scores(model, test, vocabulary, beams=5).items()}
-    result = {**scores, "parameters": count_parameters(model), "train_seconds": timer.seconds, "output": str(output)}
-    write_json(output / "summary.json", {**result, "curve": curve, "config": to_dict(config), **provenance()})
-    return result
+            reward = CiderReward(data.references, data.words.device)
+            kept = Checkpoint(output / "sentences.safetensors", stop_at)
+            averaged = learn_sentences(model, data, reward, sentences, report, kept)
+            model.load_state_dict(averaged.state_dict())
+    except Unfinished:
+        return False
+    return True
+
+
+def _copy_weights(folder: str, model: Any, vocabulary: Any) -> None:
+    """Take over the weights of a captioner. Raises UserError where its words or its shape are others."""
+    from multimodal_llm.image_captioning.captioner import SmallCaptioner
+
+    before = SmallCaptioner.load(folder, "cpu")
+    if before.vocabulary.words != vocabulary.words:
+        raise UserError(f"--start {folder}: learnt other words: give one that was trained on the same photos")
+    try:
+        model.load_state_dict(before.model.state_dict())
+    except RuntimeError as error:
+        raise UserError(f"--start {folder}: has another shape: give its width and layers as options") from error
 
 
 SHAPE = (
@@ -197,14 +227,13 @@ SHAPE = (
 
 def _claim(output: Path, settings: dict[str, Any]) -> None:
     """Note the settings in the output folder. Raises UserError where a run with others, or a finished one, is there."""
-    from shared.files import write_json
-    from shared.runs import CONFIG, read_json
-
-    if (output / "summary.json").exists():
+    if (output / SUMMARY).exists():
         raise UserError(f"--output {output}: holds a finished run: name another folder")
-    if (output / CONFIG).exists() and read_json(output / CONFIG) != settings:
+    settings = {name: value for name, value in settings.items() if name != "minutes"}
+    if not (output / CONFIG).exists():
+        RunFolder.create(output, PROJECT, settings)
+    elif read_json(output / CONFIG) != settings:
         raise UserError(f"--output {output}: holds a run with other settings: name another folder")
-    write_json(output / CONFIG, settings)
 
 
 def _grids(config: TrainConfig, encoder: Any, photos: Sequence[Any]) -> list[Any]:

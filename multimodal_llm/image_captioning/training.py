@@ -10,12 +10,15 @@ Sentences  Self-critical training (Rennie et al. 2017, arXiv 1612.00563): the mo
 Both keep a running average of the weights, which captions better than the last step's (arXiv 1803.05407).
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -27,20 +30,24 @@ from multimodal_llm.image_captioning.flickr import CaptionedPhoto
 from multimodal_llm.image_captioning.reward import CiderReward
 from multimodal_llm.image_captioning.vocabulary import END, PADDING, Vocabulary
 from shared.config import check
+from shared.files import atomic_path
 
 CAPTIONS = 5  # of each photo; where people wrote fewer, theirs are repeated
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordStage:
-    """How the next word is learnt."""
+class Stage:
+    """What both stages are told."""
 
-    epochs: int = 20
-    lr: float = 1e-3
-    photos_a_step: int = 64
+    epochs: int
+    lr: float
+    """The highest learning rate, after a twentieth of the steps; it ends at a hundredth of this."""
+    photos_a_step: int = 256
+    """Photos in a step, each with all its captions."""
     smoothing: float = 0.1
+    """Share of the probability that the target gives to all other words."""
     weight_decay: float = 0.05
-    average: float = 0.99
+    average: float = 0.98
     """Share of the running average of the weights that stays at each step."""
 
     def __post_init__(self) -> None:
@@ -48,19 +55,25 @@ class WordStage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SentenceStage:
-    """How whole sentences are learnt."""
+class WordStage(Stage):
+    """How the next word is learnt."""
 
     epochs: int = 20
-    lr: float = 1e-4
-    photos_a_step: int = 64
+    lr: float = 1.5e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceStage(Stage):
+    """How whole sentences are learnt."""
+
+    epochs: int = 8
+    lr: float = 3e-4
     samples: int = 5
     """Sentences written about each photo at each step."""
-    word_weight: float = 0.1
+    word_weight: float = 0.3
     """Share of the cross-entropy in the loss."""
-    smoothing: float = 0.1
-    weight_decay: float = 0.05
-    average: float = 0.99
+    weight_decay: float = 0.01
+    average: float = 0.95
 
 
 @dataclass
@@ -109,26 +122,25 @@ def encode_captions(
 Report = Callable[[str, int, float, CaptionModel], None]
 
 
+class Unfinished(Exception):
+    """The time was up; the same call goes on from the checkpoint."""
+
+
 def learn_words(
-    model: CaptionModel, data: CaptionData, stage: WordStage, report: Report, stop_at: float = float("inf")
+    model: CaptionModel, data: CaptionData, stage: WordStage, report: Report, kept: "Checkpoint | None" = None
 ) -> CaptionModel:
     """Train by cross-entropy and give the averaged model. After each epoch `report(stage, epoch, loss, averaged)`.
 
-    `stop_at` is a moment of time.monotonic() after which no further epoch starts.
+    With `kept` each epoch ends with a checkpoint, from which the same call goes on. Raises Unfinished at its end.
     """
-    step = _Step(model, stage, len(data))
-    for epoch in range(1, stage.epochs + 1):
-        losses = []
-        for photos in _batches(len(data), stage.photos_a_step, data.words.device):
-            with step.precision():
-                picture = model.look(*data.draw(photos)).repeat(CAPTIONS)
-                loss = _word_loss(model, picture, data.words[photos], stage.smoothing)
-            step.take(loss)
-            losses.append(loss.detach())
-        report("words", epoch, float(torch.stack(losses).mean()), step.averaged)
-        if time.monotonic() > stop_at:
-            break
-    return step.averaged
+
+    def loss_of(photos: Tensor, step: _Step) -> tuple[Tensor, Tensor]:
+        with step.precision():
+            picture = model.look(*data.draw(photos)).repeat(CAPTIONS)
+            loss = _word_loss(model, picture, data.words[photos], stage.smoothing)
+        return loss, loss.detach()
+
+    return _learn("words", model, data, stage, report, kept, loss_of)
 
 
 def learn_sentences(
@@ -137,42 +149,63 @@ def learn_sentences(
     reward: CiderReward,
     stage: SentenceStage,
     report: Report,
-    stop_at: float = float("inf"),
+    kept: "Checkpoint | None" = None,
 ) -> CaptionModel:
     """Train by the reward of its own sentences and give the averaged model; otherwise as `learn_words`.
 
-    What is reported as loss is the mean reward of a sampled sentence.
+    What is reported in place of the loss is the mean reward of a sampled sentence.
     """
+
+    def loss_of(photos: Tensor, step: _Step) -> tuple[Tensor, Tensor]:
+        seen = data.draw(photos)
+        # Apart from the rest: autocast would keep the weights that it converts here, and their gradient be lost.
+        with torch.no_grad(), step.precision():
+            said = sample(model.eval(), model.look(*seen).repeat(stage.samples), len(photos) * stage.samples)
+            earned = reward(photos.repeat_interleave(stage.samples), said).view(-1, stage.samples)
+            others = (earned.sum(1, keepdim=True) - earned) / (stage.samples - 1)
+            advantage = (earned - others).flatten()
+        model.train()
+        with step.precision():
+            picture = model.look(*seen)
+            loss = (1 - stage.word_weight) * _reward_loss(model, picture.repeat(stage.samples), said, advantage)
+            if stage.word_weight:
+                by_word = _word_loss(model, picture.repeat(CAPTIONS), data.words[photos], stage.smoothing)
+                loss = loss + stage.word_weight * by_word
+        return loss, earned.mean()
+
+    return _learn("sentences", model, data, stage, report, kept, loss_of)
+
+
+def _learn(
+    name: str,
+    model: CaptionModel,
+    data: CaptionData,
+    stage: Stage,
+    report: Report,
+    kept: "Checkpoint | None",
+    loss_of: "Callable[[Tensor, _Step], tuple[Tensor, Tensor]]",
+) -> CaptionModel:
+    """The epochs of a stage. `loss_of` gives the loss of some photos, and the number that the epoch reports."""
     step = _Step(model, stage, len(data))
-    for epoch in range(1, stage.epochs + 1):
-        rewards = []
-        for photos in _batches(len(data), stage.photos_a_step, data.words.device):
-            seen = data.draw(photos)
-            # Apart from the rest: autocast would keep the weights that it converts here, and their gradient be lost.
-            with torch.no_grad(), step.precision():
-                said = sample(model.eval(), model.look(*seen).repeat(stage.samples), len(photos) * stage.samples)
-                earned = reward(photos.repeat_interleave(stage.samples), said).view(-1, stage.samples)
-                others = (earned.sum(1, keepdim=True) - earned) / (stage.samples - 1)
-                advantage = (earned - others).flatten()
-            model.train()
-            with step.precision():
-                picture = model.look(*seen)
-                loss = (1 - stage.word_weight) * _reward_loss(model, picture.repeat(stage.samples), said, advantage)
-                if stage.word_weight:
-                    loss = loss + stage.word_weight * _word_loss(
-                        model, picture.repeat(CAPTIONS), data.words[photos], stage.smoothing
-                    )
+    done = kept.load(step) if kept else 0
+    for epoch in range(done + 1, stage.epochs + 1):
+        told = []
+        for photos in torch.randperm(len(data), device=data.words.device).split(stage.photos_a_step):
+            loss, number = loss_of(photos, step)
             step.take(loss)
-            rewards.append(earned.mean())
-        report("sentences", epoch, float(torch.stack(rewards).mean()), step.averaged)
-        if time.monotonic() > stop_at:
-            break
+            told.append(number)
+        if kept:
+            kept.save(step, epoch)
+        report(name, epoch, float(torch.stack(told).mean()), step.averaged)
+        if kept and kept.is_late() and epoch < stage.epochs:
+            raise Unfinished
     return step.averaged
 
 
 def _word_loss(model: CaptionModel, picture, captions: Tensor, smoothing: float) -> Tensor:
     """Cross-entropy of the words of captions (B, CAPTIONS, L)."""
     captions = captions.flatten(0, 1)
+    captions = captions[:, : int((captions != PADDING).sum(1).max())]
     logits, _ = model(captions[:, :-1], picture)
     return F.cross_entropy(
         logits.flatten(0, 1).float(), captions[:, 1:].flatten(), ignore_index=PADDING, label_smoothing=smoothing
@@ -190,43 +223,84 @@ def _reward_loss(model: CaptionModel, picture, said: Tensor, advantage: Tensor) 
 class _Step:
     """Optimizer, learning rate, precision and averaged weights of a stage."""
 
-    def __init__(self, model: CaptionModel, stage: WordStage | SentenceStage, n_photos: int) -> None:
-        self.model, self.device = model.train(), model.word_places.device.type
-        steps = stage.epochs * -(-n_photos // stage.photos_a_step)
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        others = [p for p in model.parameters() if p.ndim <= 1]
+    def __init__(self, model: CaptionModel, stage: Stage, n_photos: int) -> None:
+        self.model, self.device, self.lr, self.done = model.train(), model.word_places.device.type, stage.lr, 0
+        self.steps = stage.epochs * -(-n_photos // stage.photos_a_step)
+        self.parameters = list(model.parameters())
+        matrices = [p for p in self.parameters if p.ndim > 1]
+        others = [p for p in self.parameters if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=stage.lr, betas=(0.9, 0.98), fused=self.device == "cuda")
-        warm = max(steps // 20, 1)
-
-        def share(step: int) -> float:
-            """Of the learning rate: up in a twentieth of the steps, then down in half a cosine to a hundredth."""
-            if step < warm:
-                return (step + 1) / warm
-            return 0.01 + 0.99 * (1 + np.cos(np.pi * min((step - warm) / max(steps - warm, 1), 1))) / 2
-
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)
-        self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(stage.average))
-        self._average.eval()
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(stage.average))
+        self.average.eval()
 
     @property
     def averaged(self) -> CaptionModel:
-        return self._average.module
+        return self.average.module
 
     def precision(self) -> torch.autocast:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
 
     def take(self, loss: Tensor) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * self._share()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
-        self.schedule.step()
-        self._average.update_parameters(self.model)
+        self.average.update_parameters(self.model)
+        self.done += 1
+
+    def _share(self) -> float:
+        """Of the learning rate: up in a twentieth of the steps, then down along half a cosine to a hundredth."""
+        warm = max(self.steps // 20, 1)
+        if self.done < warm:
+            return (self.done + 1) / warm
+        return 0.01 + 0.99 * (1 + math.cos(math.pi * min((self.done - warm) / max(self.steps - warm, 1), 1))) / 2
 
 
-def _batches(n: int, size: int, device: torch.device) -> Sequence[Tensor]:
-    return torch.randperm(n, device=device).split(size)
+class Checkpoint:
+    """Where a stage stands after an epoch, in one safetensors file; and when the time is up, of time.monotonic()."""
+
+    def __init__(self, file: Path, stop_at: float = math.inf) -> None:
+        self.file, self.stop_at = file, stop_at
+
+    def is_late(self) -> bool:
+        return time.monotonic() > self.stop_at
+
+    def save(self, step: _Step, epoch: int) -> None:
+        tensors = {"epoch": torch.tensor(epoch), "done": torch.tensor(step.done), "random": torch.get_rng_state()}
+        if step.device == "cuda":
+            tensors["random_cuda"] = torch.cuda.get_rng_state()
+        tensors |= {f"model.{name}": value for name, value in step.model.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in step.average.state_dict().items()}
+        for number, parameter in enumerate(step.parameters):
+            tensors |= {f"adam.{number}.{name}": value for name, value in step.optimizer.state[parameter].items()}
+        with atomic_path(self.file) as draft:
+            save_file({name: value.detach().contiguous() for name, value in tensors.items()}, draft)
+
+    def load(self, step: _Step) -> int:
+        """Bring the step to where the file stands, and give the epochs done: 0 where there is none."""
+        if not self.file.exists():
+            return 0
+        tensors = load_file(self.file)
+        step.model.load_state_dict(_under("model.", tensors))
+        step.average.load_state_dict(_under("average.", tensors))
+        for number, parameter in enumerate(step.parameters):
+            state = _under(f"adam.{number}.", tensors)
+            step.optimizer.state[parameter] = {
+                name: value if name == "step" and step.device == "cpu" else value.to(parameter.device)
+                for name, value in state.items()
+            }
+        step.done = int(tensors["done"])
+        torch.set_rng_state(tensors["random"])
+        if "random_cuda" in tensors and step.device == "cuda":
+            torch.cuda.set_rng_state(tensors["random_cuda"])
+        return int(tensors["epoch"])
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def describe(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from multimodal_llm.caption import CaptionConfig, caption
 from multimodal_llm.caption_benchmark import CaptionsConfig, captions, unseen
@@ -46,13 +47,27 @@ def test_the_same_seed_trains_the_same_captioner(flickr, tmp_path, monkeypatch, 
     assert said[0] == said[1]
 
 
-def test_a_stopped_training_goes_on_with_the_second_stage(flickr, tmp_path, monkeypatch, random_encoder):
+def test_a_training_in_pieces_gives_the_captioner_of_one_piece(flickr, tmp_path, monkeypatch, random_encoder):
     monkeypatch.chdir(tmp_path)
-    trained(flickr, tmp_path / "run")
-    (tmp_path / "run" / "summary.json").unlink()
-    before = (tmp_path / "run" / "words.safetensors").stat().st_mtime_ns
-    trained(flickr, tmp_path / "run")
-    assert (tmp_path / "run" / "words.safetensors").stat().st_mtime_ns == before
+    whole = trained(flickr, tmp_path / "whole", sentence_epochs=2)
+    pieces = 0
+    while not trained(flickr, tmp_path / "pieces", sentence_epochs=2, minutes=1e-9)["finished"]:
+        pieces += 1
+    assert pieces == 3  # after two epochs of the first stage and one of the second, whose last epochs end it
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "pieces"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole["finished"]
+
+
+def test_a_training_can_start_from_a_captioner_of_its_shape(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "first")
+    again = trained(flickr, tmp_path / "second", start=str(tmp_path / "first"), word_lr=1e-9, sentence_epochs=0)
+    first = load_file(tmp_path / "first" / "model.safetensors")
+    second = load_file(tmp_path / "second" / "model.safetensors")
+    assert again["finished"] and all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
+    with pytest.raises(UserError, match="another shape"):
+        trained(flickr, tmp_path / "third", start=str(tmp_path / "first"), decoder_layers=2)
 
 
 def test_a_finished_or_different_run_is_never_overwritten(flickr, tmp_path, monkeypatch, random_encoder):

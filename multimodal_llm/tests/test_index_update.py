@@ -142,15 +142,14 @@ def test_a_folder_of_broken_files_and_an_empty_one_give_an_empty_index(bring, tm
 def test_a_photo_lying_on_its_side_has_the_vector_of_the_upright_one(bring, folder, index):
     pixels = np.zeros((20, 40, 3), dtype=np.uint8)
     pixels[:, :20] = (255, 0, 0)
-    upright = Image.fromarray(pixels)
-    upright.save(folder / "upright.jpg", quality=95)
+    picture = Image.fromarray(pixels)
+    picture.save(folder / "upright.jpg", quality=95)
     exif = Image.Exif()
     exif[274] = 6  # to be turned right before it is shown
-    upright.rotate(90, expand=True).save(folder / "turned.jpg", quality=95, exif=exif)
+    picture.rotate(90, expand=True).save(folder / "turned.jpg", quality=95, exif=exif)
     bring()
-    assert index.vector(str(folder / "turned.jpg")) == pytest.approx(
-        index.vector(str(folder / "upright.jpg")), abs=0.02
-    )
+    turned, upright = (index.vector(str(folder / name)) for name in ("turned.jpg", "upright.jpg"))
+    assert turned == pytest.approx(upright, abs=0.02)
 
 
 def test_other_files_and_hidden_ones_are_left_alone(bring, folder):

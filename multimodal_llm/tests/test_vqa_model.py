@@ -11,7 +11,7 @@ from multimodal_llm.visual_question_answering.calibration import (
     fit_temperature,
 )
 from multimodal_llm.visual_question_answering.drawings import PICTURE_KINDS, RGB, draw, draw_shape
-from multimodal_llm.visual_question_answering.vqa_model import VqaModelConfig, Words, from_pixels, to_pixels
+from multimodal_llm.visual_question_answering.vqa_model import Attention, VqaModelConfig, Words, from_pixels, to_pixels
 
 READER = FakeReader()
 
@@ -108,3 +108,15 @@ def test_an_unknown_kind_or_shape_says_what_there_is():
         draw("cats", random)
     with pytest.raises(ValueError, match="triangle"):
         draw_shape("star", "red", random)
+
+
+def test_attention_is_a_weighted_mean_of_the_values():
+    torch.manual_seed(0)
+    attention = Attention(8, 2)
+    queries, keys = torch.randn(1, 3, 8), torch.randn(1, 5, 8)
+    mask = torch.tensor([[True, True, False, True, False]])
+    q = attention.query(queries)[0].reshape(3, 2, 4)
+    k, v = (part[0].reshape(5, 2, 4)[mask[0]] for part in attention.key_value(keys).chunk(2, dim=-1))
+    weights = torch.softmax(torch.einsum("thd,shd->hts", q, k) / 2, dim=-1)  # 2 is the root of a head's width
+    expected = attention.out(torch.einsum("hts,shd->thd", weights, v).reshape(3, 8))
+    torch.testing.assert_close(attention(queries, keys, mask)[0], expected)

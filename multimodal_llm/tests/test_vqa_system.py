@@ -74,7 +74,7 @@ def damage_weights(folder):
 
 def drop_a_weight(folder):
     weights = load_file(folder / WEIGHTS)
-    weights.pop("answer.weight")
+    weights.pop("answer.0.weight")
     save_file(weights, folder / WEIGHTS)
 
 

@@ -17,9 +17,9 @@ class VqaTrainingConfig:
 
     data: str = EASY_VQA
     """easy_vqa, or a folder laid out like it, with the same answers."""
-    epochs: int = 10
+    epochs: int = 14
     """Passes over the pictures."""
-    batch_pictures: int = 32
+    batch_pictures: int = 16
     """Pictures a step; each is encoded once for all its questions."""
     questions_each: int = 6
     """Questions a picture and step, drawn from its own and from our rewordings."""
@@ -35,7 +35,7 @@ class VqaTrainingConfig:
     """Transformer layers over the picture's grid."""
     text_layers: int = 2
     """Transformer layers over the question; each looks at the picture."""
-    word_dropout: float = 0.15
+    word_dropout: float = 0.08
     """Share of a question's words hidden in a step."""
     validation_pictures: int = 400
     """Pictures kept out of training, for the temperature and the thresholds."""

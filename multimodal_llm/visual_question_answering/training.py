@@ -1,7 +1,7 @@
 """The training loop, and what a step is made of."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -68,6 +68,9 @@ class Trainer:
         for question in split.questions:
             self.by_picture[question.picture].append(question)
         self.training = [place for place in self.training if self.by_picture[place]]
+        asked = Counter(question.text for question in split.questions)
+        answered = Counter((question.text, question.answer) for question in split.questions)
+        self.rarity = {pair: asked[pair[0]] / n for pair, n in answered.items()}
 
         model = VqaModelConfig(
             answers=EASY_VQA_ANSWERS,
@@ -147,12 +150,17 @@ class Trainer:
         return answering, knowing, (logits.argmax(1) == target).float().mean().item()
 
     def questions_about(self, picture: int) -> list[words.Asked]:
-        """Some of the picture's own questions, and rewordings put to it where its shape and colour are known."""
+        """Some of the picture's own questions, and rewordings put to it where its shape and colour are known.
+
+        Of its own the rarer answers come more often: nine of ten questions after a colour are to be denied, and who
+        never looks learns that first, and for long nothing else.
+        """
         n = self.config.questions_each
         facts = self.facts[picture]
         n_own = n if facts is None or not self.rewordings else n - round(n * self.config.reworded)
         own = self.by_picture[picture]
-        chosen = self.random.choice(len(own), n_own, replace=len(own) < n_own)
+        rarity = np.array([self.rarity[question.text, question.answer] for question in own])
+        chosen = self.random.choice(len(own), n_own, replace=len(own) < n_own, p=rarity / rarity.sum())
         asked = [words.Asked(own[i].text, own[i].answer) for i in chosen]
         for i in self.random.integers(len(self.rewordings), size=n - n_own) if n > n_own else ():
             asked.append(words.ask(self.rewordings[i], facts, bool(self.random.random() < 0.5), self.random))

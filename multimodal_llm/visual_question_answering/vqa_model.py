@@ -1,4 +1,4 @@
-"""A small BLIP for questions about pictures: 1.6 M weights over the frozen word vectors of MiniLM.
+"""A small BLIP for questions about pictures: 0.9 M weights over the frozen word vectors of MiniLM.
 
 As in BLIP (Li et al. 2022, arXiv 2201.12086, section 3.1) the picture becomes a grid of vectors, and a text encoder
 reads the question while every layer of it looks at that grid by cross-attention; an answer is read off its first
@@ -7,6 +7,8 @@ token. Four things differ, each for a reason:
 - The picture goes through three convolutions before its transformer, for small pictures and few (arXiv 2106.14881).
 - The question's words come as the vectors of a frozen sentence encoder. It has read a billion sentences and knows that
   a hue is a colour; the 107 questions of easy-VQA could never teach that.
+- Each word is also multiplied by the picture's first vector, number by number (Kim et al. 2017, arXiv 1610.04325).
+  Whether the named colour is the one seen is a product, and learnt much sooner when it need not be built from sums.
 - The answer is chosen among those of training (VQA as classification, arXiv 1505.00468) instead of written by a
   decoder: the confidence is then a probability over all that it could say.
 - A gate hears the question alone and says whether it is of the kind that was learnt.
@@ -39,7 +41,7 @@ class VqaModelConfig:
     image_layers: int = 2
     text_layers: int = 2
     dropout: float = 0.1
-    word_dropout: float = 0.15
+    word_dropout: float = 0.08
     """Share of the words hidden in training, so that no single one is relied on."""
 
     def __post_init__(self) -> None:
@@ -117,6 +119,7 @@ class Layer(nn.Module):
         self.looks = looks
         if looks:
             self.cross_norm, self.cross_attention = nn.LayerNorm(width), Attention(width, config.heads)
+            self.asked, self.seen, self.match = (nn.Linear(width, width) for _ in range(3))
         self.mlp = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
@@ -136,12 +139,13 @@ class Layer(nn.Module):
         if self.looks and grid is not None:
             # All questions about a picture are laid end to end: its keys and values are then computed once.
             ends = self.cross_norm(x).reshape(len(grid), -1, x.shape[-1])  # (P, Q T, D)
-            x = x + self.dropout(self.cross_attention(ends, grid).reshape(x.shape))
+            looked = self.cross_attention(ends, grid) + self.match(self.asked(ends) * self.seen(grid[:, :1]))
+            x = x + self.dropout(looked.reshape(x.shape))
         return x + self.dropout(self.mlp(x))
 
 
 class ImageEncoder(nn.Module):
-    """Pictures (B, 3, S, S) to grids (B, (S/8)^2, D)."""
+    """Pictures (B, 3, S, S) to grids (B, 1 + (S/8)^2, D); the first vector stands for the whole, as in BLIP's ViT."""
 
     def __init__(self, config: VqaModelConfig) -> None:
         super().__init__()
@@ -156,6 +160,7 @@ class ImageEncoder(nn.Module):
             )
         )
         self.position = nn.Parameter(torch.randn(cells, width) * 0.02)
+        self.whole = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.layers = nn.ModuleList(Layer(config, looks=False) for _ in range(config.image_layers))
         self.norm = nn.LayerNorm(width)
 
@@ -163,8 +168,8 @@ class ImageEncoder(nn.Module):
         return self.after_stem(self.stem(pictures).flatten(2))
 
     def after_stem(self, x: Tensor) -> Tensor:
-        """The convolutions' output (B, D, cells) -> (B, cells, D)."""
-        x = x.transpose(1, 2) + self.position
+        """The convolutions' output (B, D, cells) -> (B, 1 + cells, D)."""
+        x = torch.cat([self.whole.expand(len(x), -1, -1), x.transpose(1, 2) + self.position], dim=1)
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
@@ -219,12 +224,19 @@ class VqaModel(nn.Module):
         self.config = config
         self.image_encoder = ImageEncoder(config)
         self.text_encoder = TextEncoder(config)
-        self.answer = nn.Linear(config.width, len(config.answers))
+        # Two layers: "is there no circle?" turns the answer around, which no weighted sum of both facts can.
+        self.answer = nn.Sequential(
+            nn.Linear(config.width, config.width), nn.GELU(), nn.Linear(config.width, len(config.answers))
+        )
         self.gate = QuestionGate(config.width)
 
     def forward(self, pictures: Tensor, words: Words) -> Tensor:
         """pictures (P, 3, S, S) in 0..1 and P times Q questions, picture by picture -> logits (P Q, answers)."""
-        return self.answer(self.text_encoder(words, self.image_encoder(pictures)))
+        return self.read_off(self.image_encoder(pictures), words)
+
+    def read_off(self, grid: Tensor, words: Words) -> Tensor:
+        """As `forward`, from grids (P, 1 + cells, D) that the image encoder made."""
+        return self.answer(self.text_encoder(words, grid))
 
 
 def to_pixels(picture: Image.Image, size: int) -> np.ndarray:

@@ -176,7 +176,7 @@ class ShapesVqa:
 
 
 def grids_and_features(model: "VqaModel", pixels: "np.ndarray", batch: int = 64) -> "tuple[Tensor, Tensor]":
-    """The grids (N, cells, D) of pictures (N, 3, S, S), and what `PictureGate` compares of each, (N, 3 D).
+    """The grids (N, 1 + cells, D) of pictures (N, 3, S, S), and what `PictureGate` compares of each, (N, 3 D).
 
     That is the mean, the spread and the largest value of every channel of the convolutions.
     """
@@ -206,7 +206,7 @@ def question_logits(
             words = read.rows(torch.tensor(texts[start : start + batch]))
             words = type(words)(words.vectors.to(grids.device), words.mask.to(grids.device))
             grid = grids[torch.tensor(pictures[start : start + batch], device=grids.device)]
-            logits.append(model.answer(model.text_encoder(words, grid)).cpu())
+            logits.append(model.read_off(grid, words).cpu())
             gates.append(model.gate(words).cpu())
     return torch.cat(logits), torch.cat(gates)
 
