@@ -77,7 +77,7 @@ def zero_shot(config: ZeroShotConfig) -> Outcome:
     ):
         scores = _places(names, logits, recipe) @ vectors.T
         rank = ranks(scores, truth)
-        row: dict[str, Any] = {"who": who} | {name: _share(rank < k) for name, k in named.items()}
+        row: dict[str, Any] = {"recipe": who} | {name: _share(rank < k) for name, k in named.items()}
         if indexed:
             unseen = ranks(_places_without(names, logits, truth, recipe) @ vectors.T, truth)
             fold = ranks_in_folds(names, vectors, logits, truth, recipe)
@@ -86,7 +86,7 @@ def zero_shot(config: ZeroShotConfig) -> Outcome:
             row |= {"unseen_of_100_top1": _share(fold < 1), "unseen_of_100_top5": _share(fold < 5)}
             row |= {"unseen_of_100_top1_report_half": _share((fold < 1)[~tuned])}
         if who == "ours":
-            result = {name: value for name, value in row.items() if name != "who"} | {"n": len(files)}
+            result = {name: value for name, value in row.items() if name != "recipe"} | {"n": len(files)}
             result |= {"top1_report_half": _share((rank < 1)[~tuned]), "classifier": config.classifier}
             if classifier.least is not None:
                 result |= reject_rates(scores, truth, classifier.least, ~tuned, config.seed)
@@ -96,7 +96,7 @@ def zero_shot(config: ZeroShotConfig) -> Outcome:
     if indexed:
         rank = ranks(logits, truth)
         result["classifier_top1"], result["classifier_top5"] = _share(rank < 1), _share(rank < 5)
-        rows.append({"who": "EfficientNet-Lite2"} | {name: _share(rank < k) for name, k in named.items()})
+        rows.append({"recipe": "EfficientNet-Lite2"} | {name: _share(rank < k) for name, k in named.items()})
     columns = list(rows[0])
     return Outcome(result, [{column: row.get(column) for column in columns} for row in rows])
 

@@ -4,8 +4,8 @@ python -m multimodal_llm.clip_applications.train_joint_space --data FLICKR_DIR
 
 Both encoders stay as they are: what they make of each view of each photo and of each caption is computed once. Then
 each step takes some photos with one caption each and asks, of every photo which caption is its own, and of every
-caption which photo (the symmetric cross-entropy of CLIP, arXiv 2103.00020, figure 3). Choices were made on photos of the train
-split that were held out; the last training takes them too.
+caption which photo (the symmetric cross-entropy of CLIP, arXiv 2103.00020, figure 3). Choices were made on photos of
+the train split that were held out; the last training takes them too.
 """
 
 import math
@@ -44,7 +44,7 @@ class JointTrainingConfig:
     n_photos: int | None = None
     """Photos to learn from; by default all of the train split."""
     held_out: int = 0
-    """Photos of the train split to score on instead of learning from them: 1000 to choose by, 0 in the last training."""
+    """Photos of the train split to score on, not to learn from: 1000 to choose by, 0 in the last training."""
     views: int = 6
     """Ways in which each photo is shown: as it is, mirrored, and random crops and tints."""
     width: int = 512
