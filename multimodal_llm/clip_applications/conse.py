@@ -99,11 +99,11 @@ class Meanings:
         mean, *names = np.load(kept, allow_pickle=False)
         return cls(reader, templates, mean, np.stack(names))
 
-    def encode(self, labels: Sequence[str]) -> np.ndarray:
-        """Vectors (L, D) of length 1."""
+    def encode(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> np.ndarray:
+        """Vectors (L, D) of length 1, with the texts around each label that the names had, or with others."""
         if not len(labels):
             return np.empty((0, WIDTH), dtype=np.float32)
-        return unit(_encode(self.reader, self.templates, labels) - self.mean)
+        return unit(_encode(self.reader, templates or self.templates, labels) - self.mean)
 
 
 def _encode(reader: TextEncoder, templates: Sequence[str], labels: Sequence[str]) -> np.ndarray:
@@ -151,8 +151,8 @@ class ConseSpace:
         return unit(class_weights(self.meanings.name_vectors, logits) @ self.meanings.name_vectors)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors (L, D) of length 1."""
-        return self.meanings.encode(texts)
+        """Vectors (L, D) of length 1 of whole sentences, which need nothing around them."""
+        return self.meanings.encode(texts, ("{}",))
 
 
 def top_only(probabilities: np.ndarray, n: int = TOP_CLASSES) -> np.ndarray:

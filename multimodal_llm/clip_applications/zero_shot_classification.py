@@ -101,7 +101,7 @@ class ConseClassifier:
 
     def classify(self, images: Sequence[Image.Image], labels: Sequence[str], top: int = 5) -> list[Classification]:
         labels = clean_labels(labels)
-        return self.among(self.space.logits(images), labels, self.space.encode_texts(labels), top)
+        return self.among(self.space.logits(images), labels, self.space.meanings.encode(labels), top)
 
     def among(
         self, logits: np.ndarray, labels: Sequence[str], vectors: np.ndarray, top: int = 5

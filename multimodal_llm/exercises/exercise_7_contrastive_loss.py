@@ -12,8 +12,8 @@ CHECKED_BY = [
 def contrastive_loss(images: Tensor, texts: Tensor, sharpness: Tensor | float) -> Tensor:
     """The symmetric cross-entropy of B photos and their captions, both (B, W) of length 1: row i belongs to row i.
 
-    Each photo asks which of the B captions is its own, and each caption asks the same of the photos: two cross-entropies
-    over one matrix of cosines, multiplied by `sharpness`, and summed.
+    Each photo asks which of the B captions is its own, and each caption asks the same of the photos: two
+    cross-entropies over one matrix of cosines, multiplied by `sharpness`, and summed.
 
     Hints: `images @ texts.T` is (B, B). The right answer of row i is i: `torch.arange(B)`. For the captions' side use
     the same matrix transposed. `torch.nn.functional.cross_entropy` takes scores, not probabilities.
