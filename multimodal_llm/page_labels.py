@@ -27,13 +27,18 @@ def show(say: Say) -> None:
         if picture is not None:
             st.image(picture, width="stretch")
     with right:
-        typed = st.text_area(say("labels"), say("labels_example"), key="labels", help=say("labels_help"), height=80)
+        typed = st.text_area(say("labels"), key="labels", help=say("labels_help"), height=80)
+        st.button(say("labels_try", labels=say("labels_example")), on_click=type_labels, args=(say("labels_example"),))
         if picture is None:
             st.info(say("no_picture"))
-        else:
+        elif typed:
             answer(picture, typed, say)
         with st.expander(say("labels_how_title")):
             st.markdown(say("labels_how"))
+
+
+def type_labels(labels: str) -> None:
+    st.session_state["labels"] = labels
 
 
 def chosen_picture(say: Say) -> Image.Image | None:

@@ -8,8 +8,9 @@ from PIL import Image, ImageOps
 from multimodal_llm.clip_applications.image_index import ImageIndex
 from multimodal_llm.clip_applications.image_search import Hit, ImageSearch, Results
 from multimodal_llm.clip_applications.index_update import encode_here, update
+from multimodal_llm.clip_applications.joint_space import left_out
 from multimodal_llm.clip_applications.query import Query, parse
-from multimodal_llm.clip_applications.spaces import NamedSpace, load_space
+from multimodal_llm.clip_applications.spaces import DEFAULT, FREE, NamedSpace, load_space
 from multimodal_llm.image_search import warn_of_script
 from multimodal_llm.images import load_image
 from multimodal_llm.page_caption import LARGEST_MB, Say, picture_in
@@ -121,10 +122,15 @@ def space() -> NamedSpace:
 
 
 def index(create: bool = False) -> ImageIndex:
-    """The page's index. Raises UserError where there is none, and `create` is false."""
+    """The page's index, for which no model is loaded unless it is to be made.
+
+    Raises UserError where there is none and `create` is false, and where it is of other weights.
+    """
+    folder = f"{FOLDER}-{FREE if left_out() else DEFAULT}"
+    if not create:
+        return ImageIndex(folder)
     used = space()
-    settings = {"space": used.name, "fingerprint": used.fingerprint, "width": str(used.width)}
-    return ImageIndex(f"{FOLDER}-{used.fingerprint}", settings if create else None)
+    return ImageIndex(folder, {"space": used.name, "fingerprint": used.fingerprint, "width": str(used.width)})
 
 
 def photos_in_index() -> int:
@@ -138,7 +144,7 @@ def photos_in_index() -> int:
 
 def search(query: Query, cut: bool) -> Results:
     warn_of_script(space(), query.texts)
-    opened = index()
+    opened = index(create=True)  # which refuses vectors of other weights
     try:
         return ImageSearch(space(), opened).search(query, MOST, cut=cut)
     finally:
