@@ -246,3 +246,27 @@ def test_without_ray_or_milvus_the_remedy_is_told(photos, tmp_path, monkeypatch,
         commands.main(["index", str(photos), "--index", str(tmp_path / "i"), "--engine", "ray"])
     with pytest.raises(UserError, match="make setup EXTRAS=scale"):
         commands.main(["index", str(photos), "--index", str(tmp_path / "i.db")])
+
+
+@pytest.mark.slow
+def test_a_local_ray_gives_the_index_that_this_process_gives(tmp_path, photos, capsys):
+    ray = pytest.importorskip("ray")
+    from multimodal_llm.clip_applications.image_index import ImageIndex
+    from multimodal_llm.tests.clip_fixtures import save_clip
+
+    (tmp_path / "clip").mkdir()
+    save_clip(tmp_path / "clip")
+    (photos / "bad.jpg").write_bytes(b"bad")
+    found = {}
+    for engine in ("local", "ray"):
+        where = tmp_path / engine
+        made = run(capsys, "index", photos, "--index", where, "--space", tmp_path / "clip", "--engine", engine)
+        assert (made["added"], len(made["broken"])) == (3, 1)
+        index = ImageIndex(where)
+        found[engine] = {path: (photo.content, index.vector(path)) for path, photo in index.photos().items()}
+        index.close()
+    ray.shutdown()
+    assert found["ray"].keys() == found["local"].keys()
+    for path, (content, vector) in found["local"].items():
+        assert found["ray"][path][0] == content
+        assert found["ray"][path][1] == pytest.approx(vector, abs=1e-2)

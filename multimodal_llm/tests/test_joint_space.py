@@ -109,7 +109,7 @@ def tiny_reader(monkeypatch):
     """MiniLM's place is taken by a random BERT of two layers with its width."""
     from transformers import BertConfig, BertModel
 
-    from multimodal_llm.tests.test_zero_shot import word_tokenizer
+    from multimodal_llm.tests.clip_fixtures import word_tokenizer
 
     class Reader:
         device = "cpu"

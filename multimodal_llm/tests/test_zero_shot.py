@@ -20,6 +20,7 @@ from multimodal_llm.clip_applications.zero_shot_classification import (
     is_latin,
     load_classifier,
 )
+from multimodal_llm.tests.clip_fixtures import save_clip, save_siglip
 from shared.errors import UserError
 
 PICTURES = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue", "white")]
@@ -152,56 +153,14 @@ def test_a_label_equal_to_a_name_is_treated_as_any_other(classifier, meanings):
 # CLIP and SigLIP
 
 
-def word_tokenizer(words):
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    known = ["<pad>", "<unk>", "<start>", "<end>", *words]
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(known)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<start> $A <end>", special_tokens=[("<start>", 2), ("<end>", 3)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<start>", eos_token="<end>"
-    )
-
-
-WORDS = ["a", "photo", "of", "cat", "dog", "picture", "This", "is", "many", "close", "up", "."]
-
-
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory):
-    from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    torch.manual_seed(0)
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
-    text = CLIPTextConfig(vocab_size=20, max_position_embeddings=16, **small, **special)
-    vision = CLIPVisionConfig(image_size=32, patch_size=16, **small)
-    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=12)
-    folder = tmp_path_factory.mktemp("clip")
-    CLIPModel(config).save_pretrained(folder)
-    word_tokenizer(WORDS).save_pretrained(folder)
-    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
-    return folder
+    return save_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
 def siglip_folder(tmp_path_factory):
-    from transformers import SiglipConfig, SiglipModel, SiglipTextConfig, SiglipVisionConfig
-    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-
-    torch.manual_seed(0)
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = SiglipTextConfig(vocab_size=20, max_position_embeddings=16, **small)
-    vision = SiglipVisionConfig(image_size=32, patch_size=16, **small)
-    folder = tmp_path_factory.mktemp("siglip")
-    SiglipModel(SiglipConfig(text_config=text.to_dict(), vision_config=vision.to_dict())).save_pretrained(folder)
-    word_tokenizer(WORDS).save_pretrained(folder)
-    SiglipImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return folder
+    return save_siglip(tmp_path_factory.mktemp("siglip"))
 
 
 def test_a_saved_clip_classifies_as_its_own_program_does(clip_folder):
