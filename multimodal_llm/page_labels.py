@@ -17,6 +17,7 @@ from shared.errors import UserError
 SAMPLES = ("temple", "flower", "drawing")
 MOST_LABELS = 200  # of a page; the command takes more
 SHOWN = 8
+WORTH_A_REASON = 0.01  # of the probability; what moved a label that lost wholly says nothing
 
 
 def show(say: Say) -> None:
@@ -85,7 +86,7 @@ def answer(picture: Image.Image, typed: str, say: Say) -> None:
         share = max(score.cosine, 0.0) if score.probability is None else score.probability
         number = f"{score.cosine:.2f}" if score.probability is None else f"{share:.0%}"
         st.progress(min(share, 1.0), text=f"**{score.label}** · {number}")
-        if score.because:
+        if score.because and share >= WORTH_A_REASON:
             reasons = ", ".join(f"{name} ({given:+.2f})" for name, given in score.because)
             st.caption(say("because", reasons=reasons))
 

@@ -5,9 +5,11 @@
     for hit in found.hits:
         print(hit.path, hit.cosine, hit.near_duplicates)
 
-A search that always gives k photos gives nonsense for what the collection does not hold. A cosine alone does not tell:
-that of the right photo is often below that of a wrong one of another query. So each is compared with what is usual for
-this very query, its cosines with up to 1000 photos of the collection: how many standard deviations above their mean.
+A search that always gives k photos gives nonsense for what the collection does not hold. So the list ends where a
+photo's cosine falls below a share of the best one's, both measured from what is usual for this very query (the median
+over up to 1000 photos of the collection), and below what a fitting photo has at least: the space's own floor, where it
+was measured, else three spreads above the usual. The spread is that of the lower half, which stays the same when many
+photos fit.
 """
 
 from dataclasses import dataclass, field
@@ -19,12 +21,12 @@ from multimodal_llm.clip_applications.duplicates import fold
 from multimodal_llm.clip_applications.image_index import Found
 from multimodal_llm.clip_applications.query import Query, Space
 
-LEAST_Z = 3.0
-"""Standard deviations above the usual that the best photo must have; else nothing matches."""
+SPREADS = 3.0
+"""Above the usual, that a photo must have in a space without a floor."""
 KEPT = 0.7
-"""Share of the best photo's z that each other must have."""
-FEW = 20
-"""Photos below which "usual" means nothing, and all are given."""
+"""Share of the best photo's height above the usual that each other must have."""
+FEW = 50
+"""Photos below which "usual" means nothing: then the floor alone decides, and without one all are given."""
 DEPTH = 4  # photos that are looked at for each that is asked for: near-duplicates are folded
 
 
@@ -42,8 +44,6 @@ class Hit:
 
     path: str
     cosine: float
-    z: float | None
-    """Standard deviations above what is usual for the query; None in a small collection."""
     near_duplicates: tuple[str, ...] = ()
     """Photos that look almost the same, and are not listed on their own."""
 
@@ -63,6 +63,7 @@ class ImageSearch:
 
     def __init__(self, space: Space, index: Index) -> None:
         self.space, self.index = space, index
+        self.floor: float | None = getattr(space, "floor", None)
 
     def search(self, query: Query, k: int = 20, *, cut: bool = True, folded: bool = True) -> Results:
         """At most k photos, fewer where the rest does not fit; with `cut` false always k, if there are so many.
@@ -73,8 +74,8 @@ class ImageSearch:
         found = self.index.search(vector, k * DEPTH)
         if not found:
             return Results()
-        z = self._above_usual(vector, np.array([one.cosine for one in found]))
-        n = len(found) if z is None or not cut else fitting(z)
+        cosines = np.array([one.cosine for one in found])
+        n = fitting(cosines, self.index.usual(vector), self.floor) if cut else len(found)
         groups = fold([one.looks for one in found[: max(n, 1)]], np.stack([one.vector for one in found[: max(n, 1)]]))
         if not folded:
             groups = [[number] for number in range(max(n, 1))]
@@ -82,28 +83,27 @@ class ImageSearch:
             Hit(
                 found[best].path,
                 found[best].cosine,
-                None if z is None else float(z[best]),
                 tuple(found[other].path for other in others),
             )
             for best, *others in groups[:k]
         ]
         return Results(hits if n else [], None if n else hits[0], len(self.index))
 
-    def _above_usual(self, vector: np.ndarray, cosines: np.ndarray) -> np.ndarray | None:
-        usual = self.index.usual(vector)
-        if len(usual) < FEW:
-            return None
-        return (cosines - usual.mean()) / max(float(usual.std()), 1e-6)
 
+def fitting(cosines: np.ndarray, usual: np.ndarray, floor: float | None = None, kept: float = KEPT) -> int:
+    """How many of a query's photos fit, by their cosines (N,) in descending order and the usual ones (M,) in any order.
 
-def fitting(z: np.ndarray, least: float = LEAST_Z, kept: float = KEPT) -> int:
-    """How many of a query's photos fit, by their z-scores (N,) in descending order.
-
-    >>> fitting(np.array([6.0, 5.0, 4.3, 4.0, 1.0]))
+    >>> usual = np.linspace(-0.1, 0.1, 100)
+    >>> fitting(np.array([0.6, 0.5, 0.44, 0.3]), usual)
     3
-    >>> fitting(np.array([2.0, 1.9]))
+    >>> fitting(np.array([0.6, 0.5, 0.44, 0.3]), usual, floor=0.7)
     0
     """
-    if len(z) == 0 or z[0] < least:
+    if len(usual) < FEW:
+        return len(cosines) if floor is None else int((cosines >= floor).sum())
+    middle, low = np.quantile(usual, [0.5, 0.16])  # a standard deviation apart, if the usual ones were normal
+    least = middle + SPREADS * (middle - low) if floor is None else floor
+    if cosines[0] < least:
         return 0
-    return int((z >= max(least, kept * z[0])).sum())
+    height = max(cosines[0] - middle, 0.0)
+    return int((cosines >= max(least, cosines[0] - (1 - kept) * height)).sum())

@@ -44,6 +44,11 @@ class NamedSpace:
         return self.encoder.width
 
     @property
+    def floor(self) -> float | None:
+        """The cosine below which a photo does not fit a query; None where it was not measured."""
+        return getattr(self.encoder, "floor", None)
+
+    @property
     def reads_chinese(self) -> bool | None:
         """None where it is not known."""
         return {"joint": False, "conse": False, "conse-e5": True}.get(self.name)

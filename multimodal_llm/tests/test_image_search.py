@@ -12,7 +12,7 @@ from multimodal_llm import image_search as commands
 from multimodal_llm.clip_applications import spaces
 from multimodal_llm.clip_applications.duplicates import bits_apart, difference_hash, fold
 from multimodal_llm.clip_applications.image_index import Found
-from multimodal_llm.clip_applications.image_search import LEAST_Z, ImageSearch, fitting
+from multimodal_llm.clip_applications.image_search import ImageSearch, fitting
 from multimodal_llm.clip_applications.query import Query, parse
 from multimodal_llm.clip_applications.spaces import NamedSpace
 from shared.errors import UserError
@@ -97,36 +97,54 @@ def test_the_same_subtracted_leaves_the_query_as_it_was():
     assert Query(texts=("red",), not_texts=("red",)).vector(Colours()) == pytest.approx(unit((1, 0, 0)))
 
 
+def crowd(n: int, seed: int = 0) -> np.ndarray:
+    """Photos that are all rather blue."""
+    return np.random.default_rng(seed).standard_normal((n, 3)) * 0.05 + (0, 0, 1)
+
+
 def test_a_search_that_nothing_matches_gives_nothing_but_the_closest():
-    random = np.random.default_rng(0)
-    index = Memory(random.standard_normal((500, 3)) * 0.01 + (0, 0, 1))
-    results = ImageSearch(Colours(), index).search(Query(texts=("red",)))
-    whole = ImageSearch(Colours(), index).search(Query(texts=("red",)), cut=False)
-    if whole.hits[0].z < LEAST_Z:
-        assert results.hits == [] and results.closest.path == whole.hits[0].path
+    search = ImageSearch(Colours(), Memory(crowd(500)))
+    search.floor = 0.5
+    results = search.search(Query(texts=("red",)))
+    whole = search.search(Query(texts=("red",)), cut=False)
+    assert results.hits == []
+    assert results.closest.path == whole.hits[0].path
     assert len(whole.hits) == 20
 
 
 def test_a_photo_that_stands_out_is_given_alone():
-    random = np.random.default_rng(0)
-    index = Memory(np.vstack([random.standard_normal((300, 3)) * 0.05 + (0, 0, 1), [(1, 0, 0.1)]]))
+    index = Memory(np.vstack([crowd(300), [(1, 0, 0.1)]]))
     results = ImageSearch(Colours(), index).search(Query(texts=("red",)))
     assert [hit.path for hit in results.hits] == ["300"]
 
 
-def test_small_and_empty_collections_give_all_they_have():
-    assert len(ImageSearch(Colours(), Memory([(1, 0, 0), (0, 1, 0)])).search(Query(texts=("red",))).hits) == 2
+def test_photos_are_given_however_many_of_them_fit():
+    reds = np.random.default_rng(1).standard_normal((120, 3)) * 0.05 + (1, 0, 0)
+    index = Memory(np.vstack([crowd(280), reds]), looks=[(number * 2654435761) % 2**62 for number in range(400)])
+    results = ImageSearch(Colours(), index).search(Query(texts=("red",)), k=200)
+    assert {int(hit.path) for hit in results.hits} == set(range(280, 400))
+
+
+def test_small_and_empty_collections_give_all_they_have_unless_the_floor_forbids():
+    search = ImageSearch(Colours(), Memory([(1, 0, 0), (0, 1, 0)]))
+    assert len(search.search(Query(texts=("red",))).hits) == 2
+    search.floor = 0.5
+    assert [hit.path for hit in search.search(Query(texts=("red",))).hits] == ["0"]
     assert ImageSearch(Colours(), Memory(np.empty((0, 3)))).search(Query(texts=("red",))).hits == []
 
 
-@given(st.lists(st.floats(-5, 20), max_size=30))
-def test_the_cut_keeps_the_best_and_only_the_best(values):
-    z = np.sort(np.array(values))[::-1]
-    n = fitting(z)
-    assert 0 <= n <= len(z)
-    assert (n > 0) == bool(len(z) and z[0] >= LEAST_Z)
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=30), st.one_of(st.none(), st.floats(-1, 1)))
+def test_the_cut_keeps_the_best_and_only_the_best(values, floor):
+    cosines, usual = np.sort(np.array(values))[::-1], np.random.default_rng(0).normal(0, 0.1, 200)
+    n = fitting(cosines, usual, floor)
+    middle, low = np.quantile(usual, [0.5, 0.16])
+    least = middle + 3 * (middle - low) if floor is None else floor
+    assert 0 <= n <= len(cosines)
+    assert (n > 0) == (cosines[0] >= least)
     if n:
-        assert z[n - 1] >= LEAST_Z and (n == len(z) or z[n] < max(LEAST_Z, 0.7 * z[0]) + 1e-9)
+        assert cosines[n - 1] >= least
+        share = cosines[0] - 0.3 * max(cosines[0] - middle, 0)
+        assert n == len(cosines) or cosines[n] < max(least, share)
 
 
 def scene(seed: int) -> Image.Image:
