@@ -23,7 +23,8 @@ SYNTHETIC, SYNTHETIC_QUERIES = 100_000, 200
 ABSENT = (
     "an X-ray of a hand", "bacteria under a microscope", "a spiral galaxy", "a plate of sushi", "a stop sign",
     "a page of sheet music", "a bar chart of sales", "the inside of a submarine", "a bowl of tomato soup",
-    "a giraffe eating leaves", "a dentist's chair", "a keyboard and a computer mouse", "an elephant in a zoo", "a wedding cake with candles",
+    "a giraffe eating leaves", "a dentist's chair", "a keyboard and a computer mouse", "an elephant in a zoo",
+    "a wedding cake with candles",
     "a bathroom with a white sink", "a teddy bear on a bed", "qwerty asdf zxcv", "a receipt from a supermarket",
     "a laboratory with test tubes", "a zebra", "a vase of tulips", "an empty hotel room", "a medieval map",
     "a cargo ship with containers",

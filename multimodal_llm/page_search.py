@@ -28,7 +28,7 @@ def show(say: Say) -> None:
     if not photos_in_index():
         st.info(say("search_empty"))
         return
-    left, middle, right = st.columns([3, 2, 2], gap="medium", vertical_alignment="bottom")
+    left, middle, right = st.columns([3, 2, 2], gap="medium")
     text = left.text_input(say("search_text"), key="search_text", placeholder=say("search_example"))
     minus = middle.text_input(say("search_minus"), key="search_minus", placeholder=say("search_minus_example"))
     file = right.file_uploader(say("search_like"), key="search_like", max_upload_size=LARGEST_MB)
