@@ -74,11 +74,11 @@ def test_a_changed_photo_is_encoded_anew(bring, space, folder, index):
 def test_moved_and_copied_photos_are_known_by_their_content(bring, space, folder, index):
     bring()
     before = index.vector(str(folder / "red.png"))
-    (folder / "red.png").rename(folder / "sub" / "rouge.png")
+    (folder / "red.png").rename(folder / "sub" / "rosso.png")
     shutil.copy(folder / "blue.png", folder / "blue again.png")
     changes = bring()
     assert (changes.moved, changes.copied, changes.removed, space.seen) == (1, 1, 0, 0)
-    assert (index.vector(str(folder / "sub" / "rouge.png")) == before).all()
+    assert (index.vector(str(folder / "sub" / "rosso.png")) == before).all()
     assert str(folder / "red.png") not in index.photos()
 
 
