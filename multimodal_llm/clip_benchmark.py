@@ -134,7 +134,7 @@ def search(config: SearchConfig) -> Outcome:
                 show(start + AT_ONCE)
         queries = np.concatenate(asked)
         result: dict[str, Any] = recalls(queries @ vectors.T, captions)
-        result |= {"images_per_s": images_per_s, "engine": "torch fp32, channels last", "n": len(photos)}
+        result |= {"images_per_s": images_per_s, "engine": space.engine, "n": len(photos)}
         result |= {"n_excluded": n_excluded, "space": space.name}
         result |= cut_off_rates(queries[::captions], vectors, space.floor, space.encode_texts(ABSENT), config.seed)
         whole = ImageSearch(space, index)

@@ -30,6 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from multimodal_llm.clip_applications.onnx_encoder import load_fast_encoder
 from multimodal_llm.image_captioning.captioner import FREE_ONLY
 from multimodal_llm.image_encoder import FEATURES, ImageEncoder, ImageFeatures, class_names
 from shared.config import build, check
@@ -160,7 +161,7 @@ class JointSpace:
 
         if folder == SHIPPED and (reason := left_out()):
             raise UserError(f"joint: {reason}: use the space conse")
-        return cls(load_towers(folder), ImageEncoder.load(device), load_text_encoder("minilm"))
+        return cls(load_towers(folder), load_fast_encoder(device), load_text_encoder("minilm"))
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Vectors (N, W) of length 1 of RGB pictures."""

@@ -49,6 +49,11 @@ class NamedSpace:
         return getattr(self.encoder, "floor", None)
 
     @property
+    def engine(self) -> str:
+        """What computes the pictures' side."""
+        return getattr(getattr(self.encoder, "encoder", None), "engine", "torch")
+
+    @property
     def reads_chinese(self) -> bool | None:
         """None where it is not known."""
         return {"joint": False, "conse": False, "conse-e5": True}.get(self.name)
@@ -75,11 +80,11 @@ def load_space(name: str = "auto", device: str = "auto") -> NamedSpace:
         return NamedSpace(name, space, _digest(lite2, (joint_space.SHIPPED / joint_space.WEIGHTS).read_bytes()))
     if name in READERS:
         from multimodal_llm.clip_applications.conse import ConseSpace, Meanings
-        from multimodal_llm.image_encoder import ImageEncoder
+        from multimodal_llm.clip_applications.onnx_encoder import load_fast_encoder
 
         meanings = Meanings.load(READERS[name])
         parts = (lite2, ASSETS[READERS[name]].sha256, *meanings.templates)
-        return NamedSpace(name, ConseSpace(ImageEncoder.load(device), meanings), _digest(*parts))
+        return NamedSpace(name, ConseSpace(load_fast_encoder(device), meanings), _digest(*parts))
     if (Path(name) / joint_space.SETTINGS).is_file():
         space = joint_space.JointSpace.load(Path(name), device)
         return NamedSpace(name, space, _digest(lite2, (Path(name) / joint_space.WEIGHTS).read_bytes()))

@@ -77,8 +77,8 @@ def load_classifier(name: str = "auto", device: str = "auto", labels: Sequence[s
 
     Raises UserError for a name or folder that is none.
     """
+    from multimodal_llm.clip_applications.onnx_encoder import load_fast_encoder
     from multimodal_llm.clip_applications.spaces import READERS
-    from multimodal_llm.image_encoder import ImageEncoder
 
     foreign = [label for label in labels if not is_latin(label)]
     if name == "auto":
@@ -86,7 +86,7 @@ def load_classifier(name: str = "auto", device: str = "auto", labels: Sequence[s
     if name == "conse" and foreign:
         log.warning("%s: the encoder of conse reads English only: use conse-e5", foreign[0])
     if name in READERS:
-        return ConseClassifier(ConseSpace(ImageEncoder.load(device), Meanings.load(READERS[name])), READERS[name])
+        return ConseClassifier(ConseSpace(load_fast_encoder(device), Meanings.load(READERS[name])), READERS[name])
     return ClipClassifier(ClipModel.load(name, device))
 
 

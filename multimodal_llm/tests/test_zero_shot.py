@@ -103,7 +103,7 @@ def test_labels_are_cleaned():
 
 def test_labels_in_another_script_choose_the_encoder_that_reads_them(monkeypatch):
     chosen = []
-    monkeypatch.setattr("multimodal_llm.image_encoder.ImageEncoder.load", lambda device="auto": None)
+    monkeypatch.setattr("multimodal_llm.clip_applications.onnx_encoder.load_fast_encoder", lambda device="auto": None)
     monkeypatch.setattr(Meanings, "load", classmethod(lambda cls, name: chosen.append(name)))
     for labels in (["cat", "café"], ["猫", "dog"], ["кошка"]):
         load_classifier("auto", labels=labels)
