@@ -8,7 +8,7 @@ python -m multimodal_llm.image_search remove ~/Pictures/old --index photos.index
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,14 +49,14 @@ class QueryConfig:
 
     index: str = "photos.index"
     """Folder of the index, or a Milvus address (http://...:19530)."""
-    plus: list[str] = field(default_factory=list)
-    """More words that photos should match."""
-    minus: list[str] = field(default_factory=list)
-    """Words that they should not match."""
-    like: list[str] = field(default_factory=list)
-    """Pictures that they should be like."""
-    unlike: list[str] = field(default_factory=list)
-    """Pictures that they should be unlike."""
+    plus: str = ""
+    """More that photos should show, with commas between."""
+    minus: str = ""
+    """What they should not show, with commas between."""
+    like: str | None = None
+    """A picture that they should be like."""
+    unlike: str | None = None
+    """A picture that they should be unlike."""
     k: int = 20
     """Photos at most."""
     always: bool = False
@@ -119,12 +119,12 @@ def query(config: QueryConfig, texts: Sequence[str]) -> dict[str, Any]:
     from multimodal_llm.clip_applications.spaces import load_space
     from multimodal_llm.images import load_image
 
-    pairs = [parse(text) for text in [*([" ".join(texts)] if texts else []), *config.plus]]
+    pairs = [parse(text) for text in [*([" ".join(texts)] if texts else []), *parts(config.plus)]]
     asked = Query(
         texts=tuple(text for wanted, _ in pairs for text in wanted),
-        not_texts=(*(text for _, unwanted in pairs for text in unwanted), *config.minus),
-        pictures=tuple(load_image(file) for file in config.like),
-        not_pictures=tuple(load_image(file) for file in config.unlike),
+        not_texts=(*(text for _, unwanted in pairs for text in unwanted), *parts(config.minus)),
+        pictures=(load_image(config.like),) if config.like else (),
+        not_pictures=(load_image(config.unlike),) if config.unlike else (),
     )
     opened = open_index(config.index)
     if not len(opened):
@@ -137,11 +137,16 @@ def query(config: QueryConfig, texts: Sequence[str]) -> dict[str, Any]:
         results = ImageSearch(space, opened).search(asked, config.k, cut=not config.always, folded=not config.unfolded)
     opened.close()
     return {
-        "wanted": list(asked.texts) + config.like,
-        "subtracted": list(asked.not_texts) + config.unlike,
+        "wanted": [*asked.texts, *filter(None, [config.like])],
+        "subtracted": [*asked.not_texts, *filter(None, [config.unlike])],
         **asdict(results),
         "seconds": timer.seconds,
     }
+
+
+def parts(text: str) -> list[str]:
+    """What stands between the commas."""
+    return [part.strip() for part in text.replace("，", ",").split(",") if part.strip()]
 
 
 def remove(config: RemoveConfig, paths: Sequence[str]) -> dict[str, Any]:

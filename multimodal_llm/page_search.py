@@ -11,7 +11,7 @@ from multimodal_llm.clip_applications.index_update import encode_here, update
 from multimodal_llm.clip_applications.joint_space import left_out
 from multimodal_llm.clip_applications.query import Query, parse
 from multimodal_llm.clip_applications.spaces import DEFAULT, FREE, NamedSpace, load_space
-from multimodal_llm.image_search import warn_of_script
+from multimodal_llm.image_search import parts, warn_of_script
 from multimodal_llm.images import load_image
 from multimodal_llm.page_caption import LARGEST_MB, Say, picture_in
 from shared.errors import UserError
@@ -51,8 +51,7 @@ def show(say: Say) -> None:
 def asked(text: str, minus: str, picture: Image.Image | None) -> Query:
     """The query of the three fields. Raises UserError where the text names nothing that is wanted."""
     wanted, unwanted = parse(text) if text.strip() else ((), ())
-    more = tuple(part.strip() for part in minus.replace("，", ",").split(",") if part.strip())
-    return Query(texts=wanted, not_texts=(*unwanted, *more), pictures=() if picture is None else (picture,))
+    return Query(texts=wanted, not_texts=(*unwanted, *parts(minus)), pictures=() if picture is None else (picture,))
 
 
 def bring_up_to_date(say: Say) -> None:

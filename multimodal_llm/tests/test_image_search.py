@@ -209,11 +209,13 @@ def test_index_query_and_remove_from_the_command_line(colour_space, photos, tmp_
     assert (made["added"], made["photos"], made["broken"]) == (3, 3, [])
     found = run(capsys, "query", "red", *where, "--k", 1)
     assert found["hits"][0]["path"].endswith("red.png")
-    like = run(capsys, "query", "--like", f'["{photos / "blue.png"}"]', *where)
+    like = run(capsys, "query", "--like", photos / "blue.png", *where)
     assert like["hits"][0]["path"].endswith("blue.png")
     minus = run(capsys, "query", "yellow, minus green", *where)
     assert minus["subtracted"] == ["green"]
     assert minus["hits"][0]["path"].endswith("red.png")
+    both = run(capsys, "query", "red", "--plus", "blue, red", "--minus", "green", *where)
+    assert (both["wanted"], both["subtracted"]) == (["red", "blue", "red"], ["green"])
     assert run(capsys, "remove", photos / "red.png", *where)["photos"] == 2
 
 
