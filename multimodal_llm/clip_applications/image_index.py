@@ -8,7 +8,8 @@ whatever moment the program is killed at, the rows speak of whole vectors only, 
 over by the next update. When more than half of the file is of photos that are gone, the rest moves to a new file, whose
 number is committed together with the new places.
 
-Searching compares every vector (FAISS, exact): 100,000 of 512 numbers are 100 MB.
+A search compares every vector twice: all of them in 8 bits (FAISS), since reading memory is what takes the time, and
+the best few hundred again in 16. 100,000 vectors of 512 numbers are 50 MB and 100 MB.
 """
 
 import sqlite3
@@ -25,6 +26,9 @@ from shared.errors import UserError
 FILE, FORMAT = "index.sqlite", "1"
 WAIT_S = 30.0  # for another program that writes
 SAMPLE = 1000  # vectors by which a query's usual cosine is measured
+WHOLE = 127  # the largest of 8 bits
+LOOKED_AT_AGAIN = 400  # vectors, in 16 bits
+AT_ONCE = 10_000  # vectors that are brought to 8 bits together
 LEAST_DEAD = 1000  # places; fewer are not worth a new file
 
 SCHEMA = """
@@ -136,10 +140,16 @@ class ImageIndex:
         self._rows.execute("COMMIT")
         self._paths, self._looks = [row[0] for row in rows], [row[2] for row in rows]
         self._codes = codes  # (photos, width) in 16 bits
-        self._search = faiss.IndexScalarQuantizer(self.width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        self._search.is_trained = True  # 16 bits need no training
-        if len(codes):
-            self._search.add_sa_codes(codes.view(np.uint8).reshape(len(codes), -1))
+        self._coarse = faiss.IndexScalarQuantizer(
+            self.width, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
+        )
+        self._coarse.is_trained = True  # one scale for all numbers needs no training
+        scale = WHOLE / max(float(np.abs(codes).max(initial=0)), 1e-6)
+        for start in range(0, len(codes), AT_ONCE):
+            part = codes[start : start + AT_ONCE].astype(np.float32)
+            part *= scale
+            part += 128.5  # cutting the fraction off then rounds
+            self._coarse.add_sa_codes(part.astype(np.uint8))
         some = np.random.default_rng(0).permutation(len(codes))[:SAMPLE]
         self._sample = codes[some].astype(np.float32)
 
@@ -151,11 +161,14 @@ class ImageIndex:
         n = min(n, len(self))
         if n == 0:
             return []
-        cosines, places = self._search.search(np.asarray(vector, dtype=np.float32)[None], n)
-        order = np.lexsort((places[0], -cosines[0]))
+        query = np.asarray(vector, dtype=np.float32)
+        rough = np.rint(query * (WHOLE / max(float(np.abs(query).max()), 1e-6)))
+        _, [places] = self._coarse.search(rough[None], min(max(LOOKED_AT_AGAIN, 4 * n), len(self)))
+        vectors = self._codes[places].astype(np.float32)
+        cosines = vectors @ query
         return [
-            Found(self._paths[i], float(c), self._looks[i], self._codes[i].astype(np.float32))
-            for c, i in zip(cosines[0][order], places[0][order], strict=True)
+            Found(self._paths[places[i]], float(cosines[i]), self._looks[places[i]], vectors[i])
+            for i in np.lexsort((places, -cosines))[:n]
         ]
 
     def usual(self, vector: np.ndarray) -> np.ndarray:

@@ -64,6 +64,20 @@ def test_search_equals_comparing_with_every_vector(index):
     assert [one.cosine for one in found] == pytest.approx([float(stored[name] @ query) for name in expected], abs=1e-4)
 
 
+def test_the_first_look_in_8_bits_loses_nothing(tmp_path):
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((3000, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = ImageIndex(tmp_path / "wide", {**SETTINGS, "width": "64"})
+    index.put([photo(f"p{n}") for n in range(3000)], vectors)
+    index.reload()
+    stored = vectors.astype(np.float16).astype(np.float32)
+    for query in vectors[:20] + 0.05:
+        expected = np.argsort(-(stored @ query), kind="stable")[:50]
+        assert [one.path for one in index.search(query, 50)] == [f"/photos/p{n}" for n in expected]
+    index.close()
+
+
 def test_a_changed_photo_has_one_vector_and_a_removed_one_none(index):
     put(index, ["a", "b"])
     put(index, ["a"], version=2)
