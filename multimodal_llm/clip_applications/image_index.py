@@ -143,6 +143,7 @@ class ImageIndex:
         self._coarse = faiss.IndexScalarQuantizer(
             self.width, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
         )
+        faiss.omp_set_num_threads(1)  # one query is one thread's work; a second only makes it wait for a busy core
         self._coarse.is_trained = True  # one scale for all numbers needs no training
         scale = WHOLE / max(float(np.abs(codes).max(initial=0)), 1e-6)
         for start in range(0, len(codes), AT_ONCE):
