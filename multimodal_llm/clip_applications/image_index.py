@@ -143,7 +143,6 @@ class ImageIndex:
         self._coarse = faiss.IndexScalarQuantizer(
             self.width, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
         )
-        faiss.omp_set_num_threads(1)  # one query is one thread's work; a second only makes it wait for a busy core
         self._coarse.is_trained = True  # one scale for all numbers needs no training
         scale = WHOLE / max(float(np.abs(codes).max(initial=0)), 1e-6)
         for start in range(0, len(codes), AT_ONCE):
@@ -164,7 +163,8 @@ class ImageIndex:
             return []
         query = np.asarray(vector, dtype=np.float32)
         rough = np.rint(query * (WHOLE / max(float(np.abs(query).max()), 1e-6)))
-        _, [places] = self._coarse.search(rough[None], min(max(LOOKED_AT_AGAIN, 4 * n), len(self)))
+        with _one_thread():
+            _, [places] = self._coarse.search(rough[None], min(max(LOOKED_AT_AGAIN, 4 * n), len(self)))
         vectors = self._codes[places].astype(np.float32)
         cosines = vectors @ query
         return [
@@ -275,3 +275,19 @@ class ImageIndex:
             file.write(codes.tobytes())
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One query is one thread's work in FAISS; the others would only wait for each other, on a busy core for long.
+
+    The number is restored, since torch may share it.
+    """
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
