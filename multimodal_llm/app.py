@@ -1,10 +1,10 @@
-"""The demo page: a photo gets its caption, and a picture of a shape answers questions."""
+"""The demo page: a caption, questions about shapes, labels of one's own, and search through a folder of photos."""
 
 from functools import partial
 
 import streamlit as st
 
-from multimodal_llm import page_caption, page_questions
+from multimodal_llm import page_caption, page_labels, page_questions, page_search
 from shared.page import choose_language
 from shared.phrases import Language, phrase
 
@@ -14,11 +14,16 @@ def main() -> None:
     language = choose_language()
     say = partial(words, language)
     st.title(phrase("app.page.multimodal_llm", language))
-    caption, questions = st.tabs([say(f"tab.{name}") for name in ("caption", "questions")])
+    names = ("caption", "questions", "labels", "search")
+    caption, questions, labels, search = st.tabs([say(f"tab.{name}") for name in names])
     with caption:
         page_caption.show(say)
     with questions:
         page_questions.show(say)
+    with labels:
+        page_labels.show(say)
+    with search:
+        page_search.show(say)
 
 
 def words(language: Language, key: str, **values: object) -> str:

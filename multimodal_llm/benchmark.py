@@ -1,18 +1,23 @@
 """What we measure of this project.
 
 python -m multimodal_llm.benchmark captions --data FLICKR_DIR    how good are the captions, beside a person's?
+python -m multimodal_llm.benchmark zero_shot --data DIR          how often is the right label first, learnt or not?
+python -m multimodal_llm.benchmark search --data FLICKR_DIR      how often is the right photo first, and how fast?
 python -m multimodal_llm.benchmark vqa                           questions about shapes: right, and aware of its limits?
 """
 
 from pathlib import Path
 
 from multimodal_llm.caption_benchmark import CaptionsConfig, captions
+from multimodal_llm.clip_benchmark import SearchConfig, ZeroShotConfig, search, zero_shot
 from multimodal_llm.vqa_benchmark import VqaBenchmarkConfig, vqa
 from shared.benchmark import Benchmark, run_benchmarks
 from shared.errors import run_program
 
 BENCHMARKS = {
     "captions": Benchmark(CaptionsConfig, captions, data="images/flickr8k"),
+    "zero_shot": Benchmark(ZeroShotConfig, zero_shot, data="images/nips17"),
+    "search": Benchmark(SearchConfig, search, data="images/flickr8k"),
     "vqa": Benchmark(VqaBenchmarkConfig, vqa),
 }
 

@@ -1,0 +1,82 @@
+"""What is searched for, and what is not: words and pictures that a photo should match, and some that it should not.
+
+A vector of a text hardly knows "not": "a beach without people" lies nearest to beaches with people. So what stands
+behind "without", "no", "minus" or " - " is taken out of the text and subtracted instead, and the search says so.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from shared.errors import UserError
+
+NOT = re.compile(
+    r"\s*(?:[,;，；]\s*)?(?:\b(?:and|but)\s+)?"
+    r"(?:\b(?:minus|without(?:\s+any)?|except(?:\s+for)?|excluding|with\s+no|not|no)\b|\s[-−–]\s*(?=\S)"
+    r"|没有|不要|不带|减去|除了|不含)\s*",
+    re.IGNORECASE,
+)
+ARTICLES = re.compile(r"^(?:an?|the|any)\s+", re.IGNORECASE)
+SUBTRACTED = 0.7
+"""How much of what is not wanted is subtracted, where what is wanted counts 1."""
+
+
+class Space(Protocol):
+    """Where pictures and texts have vectors."""
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray: ...
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Query:
+    """Texts and pictures that a photo should match, and those that it should not."""
+
+    texts: tuple[str, ...] = ()
+    not_texts: tuple[str, ...] = ()
+    pictures: tuple[Image.Image, ...] = ()
+    not_pictures: tuple[Image.Image, ...] = ()
+
+    def vector(self, space: Space) -> np.ndarray:
+        """The query's place in the space (width,), of length 1: the sum of what is wanted, less what is not.
+
+        Raises UserError where nothing is wanted, since everything in the world is no beach.
+        """
+        if not self.texts and not self.pictures:
+            raise UserError("nothing to search for: give a text or a picture, not only what to leave out")
+        wanted = _mean(space, self.texts, self.pictures)
+        if self.not_texts or self.not_pictures:
+            unwanted = _mean(space, self.not_texts, self.not_pictures)
+            # Only what both do not share goes: less the whole, "a dog, minus a cat" would lose the animal.
+            wanted = wanted - SUBTRACTED * (unwanted - (unwanted @ wanted) * wanted)
+        return wanted / max(float(np.linalg.norm(wanted)), 1e-9)
+
+
+def parse(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A typed query as what is wanted and what is not. Raises UserError where only the latter is left.
+
+    >>> parse("a beach, minus people")
+    (('a beach',), ('people',))
+    >>> parse("a dog without a leash and no snow")
+    (('a dog',), ('leash', 'snow'))
+    >>> parse("a black-and-white dog")
+    (('a black-and-white dog',), ())
+    """
+    first, *rest = NOT.split(f" {text} ")
+    wanted = first.strip(" ,;，；")
+    unwanted = tuple(ARTICLES.sub("", part.strip(" ,;，；")) for part in rest if part.strip(" ,;，；"))
+    if not wanted:
+        remedy = f'say what it should show, as in "a street, minus {unwanted[0]}"' if unwanted else "type some words"
+        raise UserError(f"{text!r}: names nothing to search for: {remedy}")
+    return (wanted,), unwanted
+
+
+def _mean(space: Space, texts: Sequence[str], pictures: Sequence[Image.Image]) -> np.ndarray:
+    vectors = [space.encode_texts(list(texts))] if texts else []
+    vectors += [space.encode_images(list(pictures))] if pictures else []
+    mean = np.concatenate(vectors).mean(0)
+    return mean / max(float(np.linalg.norm(mean)), 1e-9)

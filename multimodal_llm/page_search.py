@@ -1,0 +1,150 @@
+"""The demo page's fourth part: search a folder of photos by words and a picture, with plus and minus."""
+
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image, ImageOps
+
+from multimodal_llm.clip_applications.image_index import ImageIndex
+from multimodal_llm.clip_applications.image_search import Hit, ImageSearch, Results
+from multimodal_llm.clip_applications.index_update import encode_here, update
+from multimodal_llm.clip_applications.joint_space import left_out
+from multimodal_llm.clip_applications.query import Query, parse
+from multimodal_llm.clip_applications.spaces import DEFAULT, FREE, NamedSpace, load_space
+from multimodal_llm.image_search import parts, warn_of_script
+from multimodal_llm.images import load_image
+from multimodal_llm.page_caption import LARGEST_MB, Say, picture_in
+from shared.errors import UserError
+
+FOLDER = "runs/multimodal_llm/page-index"  # of the page's index, one for each space
+COLUMNS, MOST = 4, 24
+THUMBNAIL = 320  # pixels of the side
+
+
+def show(say: Say) -> None:
+    st.markdown(say("search_lead"))
+    with st.expander(say("collection"), expanded=not photos_in_index()):
+        bring_up_to_date(say)
+    if not photos_in_index():
+        st.info(say("search_empty"))
+        return
+    left, middle, right = st.columns([3, 2, 2], gap="medium")
+    text = left.text_input(say("search_text"), key="search_text", placeholder=say("search_example"))
+    minus = middle.text_input(say("search_minus"), key="search_minus", placeholder=say("search_minus_example"))
+    file = right.file_uploader(say("search_like"), key="search_like", max_upload_size=LARGEST_MB)
+    always = st.toggle(say("search_always"), key="search_always", help=say("search_always_help"))
+    try:
+        picture = None if file is None else picture_in(file, say)
+        if not text.strip() and picture is None:
+            st.caption(say("search_count", n=f"{photos_in_index():,}"))
+            return
+        query = asked(text, minus, picture)
+        if query.not_texts:
+            st.caption(say("search_subtracted", words=", ".join(query.not_texts)))
+        results = search(query, not always)
+    except UserError as error:
+        st.error(say("fault", reason=error))
+        return
+    gallery(results, say)
+
+
+def asked(text: str, minus: str, picture: Image.Image | None) -> Query:
+    """The query of the three fields. Raises UserError where the text names nothing that is wanted."""
+    wanted, unwanted = parse(text) if text.strip() else ((), ())
+    return Query(texts=wanted, not_texts=(*unwanted, *parts(minus)), pictures=() if picture is None else (picture,))
+
+
+def bring_up_to_date(say: Say) -> None:
+    folder = st.text_input(say("folder"), key="search_folder", placeholder="~/Pictures")
+    if not st.button(say("bring_up_to_date"), key="search_update", disabled=not folder.strip()):
+        return
+    bar = st.progress(0.0, text=say("looking"))
+    try:
+        made = index(create=True)
+        changes = update(
+            made,
+            [folder.strip()],
+            lambda files: encode_here(space(), files),
+            progress=lambda done, total: bar.progress(done / max(total, 1), text=f"{done:,} / {total:,}"),
+        )
+        made.close()
+    except UserError as error:
+        st.error(say("fault", reason=error))
+        return
+    finally:
+        bar.empty()
+    st.success(
+        say(
+            "updated",
+            added=changes.added + changes.copied,
+            changed=changes.changed + changes.moved,
+            removed=changes.removed,
+        )
+    )
+    if changes.broken:
+        st.warning(say("broken", n=len(changes.broken)))
+        st.dataframe(changes.broken, hide_index=True)
+
+
+def gallery(results: Results, say: Say) -> None:
+    """The photos as squares, the best first."""
+    if not results.hits:
+        st.info(say("search_nothing"))
+        if results.closest is None:
+            return
+        st.caption(say("search_closest"))
+    shown = results.hits or [results.closest]
+    for start in range(0, len(shown), COLUMNS):
+        for column, hit in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
+            with column:
+                tile(hit, say)
+
+
+def tile(hit: Hit, say: Say) -> None:
+    try:
+        st.image(thumbnail(hit.path, Path(hit.path).stat().st_mtime_ns), width="stretch")
+    except (UserError, OSError):
+        st.warning(say("photo_gone", name=Path(hit.path).name))
+        return
+    also = say("near_duplicates", n=len(hit.near_duplicates)) if hit.near_duplicates else ""
+    st.caption(f"{Path(hit.path).name} · {hit.cosine:.2f} {also}", help=hit.path)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def thumbnail(path: str, changed_ns: int) -> Image.Image:
+    return ImageOps.fit(load_image(path), (THUMBNAIL, THUMBNAIL))
+
+
+@st.cache_resource(show_spinner=False)
+def space() -> NamedSpace:
+    return load_space()
+
+
+def index(create: bool = False) -> ImageIndex:
+    """The page's index, for which no model is loaded unless it is to be made.
+
+    Raises UserError where there is none and `create` is false, and where it is of other weights.
+    """
+    folder = f"{FOLDER}-{FREE if left_out() else DEFAULT}"
+    if not create:
+        return ImageIndex(folder)
+    used = space()
+    return ImageIndex(folder, {"space": used.name, "fingerprint": used.fingerprint, "width": str(used.width)})
+
+
+def photos_in_index() -> int:
+    try:
+        opened = index()
+    except UserError:
+        return 0
+    opened.close()
+    return len(opened)
+
+
+def search(query: Query, cut: bool) -> Results:
+    warn_of_script(space(), query.texts)
+    opened = index(create=True)  # which refuses vectors of other weights
+    try:
+        return ImageSearch(space(), opened).search(query, MOST, cut=cut)
+    finally:
+        opened.close()
