@@ -34,7 +34,7 @@ from shared.text_encoder import WIDTH, TextEncoder, load_text_encoder
 TOP_CLASSES = 10
 RIDGE = 1.0
 CONSE_SHARE = 0.35
-"""How much of the place is ConSE's, where least squares counts 1. With `RIDGE` chosen on one half of nips17."""
+"""How much of the place is ConSE's, where least squares counts 1. With `RIDGE` chosen on nips17."""
 SYNONYM_SHARE = 0.5
 """How much the other names of a class count, where its plain name counts 1."""
 TEMPLATES: dict[str, tuple[str, ...]] = {

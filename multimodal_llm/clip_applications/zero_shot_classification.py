@@ -32,7 +32,7 @@ log = get_logger(__name__)
 TEMPERATURE = 0.04
 """By which ConSE's cosines are divided for probabilities."""
 LEAST_COSINE = 0.25
-"""From which ConSE's best label fits. It and the temperature were chosen on one half of nips17; see the README for the
+"""From which ConSE's best label fits. It and the temperature were chosen on nips17; see the README for the
 share of wrong label lists that it accepts all the same."""
 REASONS = 3
 MOST_LABELS = 100_000
