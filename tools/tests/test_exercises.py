@@ -1,5 +1,8 @@
 """Exercises: the real function passes its check and the blank one fails, for every exercise and for a small example."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from shared.errors import UserError
@@ -87,9 +90,17 @@ def add_exercise(toy, number, name, function, body, checks=TEST_FILE):
     return find_exercise("toyproject", number, toy)
 
 
+@pytest.fixture(scope="module")
+def blank(request):
+    """The checks of the blank exercises that are asked for, as many at a time as there are processors."""
+    asked = [item.callspec.params["file"] for item in request.session.items if "blank" in item.fixturenames]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {file: pool.submit(run_tests, read_exercise(file).checked_by, file) for file in asked}
+
+
 @pytest.mark.parametrize("file", EXERCISES, ids=lambda file: f"{file.parent.parent.name}/{file.stem}")
-def test_the_blank_exercise_fails_its_check(file):
-    passed, words = run_tests(read_exercise(file).checked_by, file)
+def test_the_blank_exercise_fails_its_check(file, blank):
+    passed, words = blank[file].result()
     assert not passed, f"{file.name} is blank, yet {words}: its tests do not reach {read_exercise(file).replaces}"
 
 
