@@ -53,7 +53,8 @@ def test_training_speeds_have_a_row_a_way(tiny_encoder, reviews):
         model=str(tiny_encoder("bert")), dataset=reviews, batch_size=4, max_length=16, overlap=4, device="cpu"
     )
     rows = training_speeds(config, turns=1)
-    assert [row["way"] for row in rows] == ["ours", "Trainer", "Trainer, padded to the limit"]
+    ways = ["ours", "ours, all weights and dropout", "Trainer", "Trainer, padded to the limit"]
+    assert [row["way"] for row in rows] == ways
     assert rows[0]["our_speed_up"] == 1.0 and all(row["examples_per_s"] > 0 for row in rows)
 
 
@@ -74,7 +75,7 @@ def test_fine_tune_and_domains_end_with_the_contracts_keys(classifier, tiny_enco
     monkeypatch.setattr("bert_sentiment_analysis.train.finish", finish)
     tests = [Example(text, label=i % 2, rating=float(i % 5 - 2)) for i, text in enumerate(TEXTS)]
     monkeypatch.setattr(shipped_weights, "unseen_tests", lambda run, names, head: ({n: tests for n in names}, 0))
-    rates = [{"way": str(i), "examples_per_s": 6.0 / i, "our_speed_up": float(i)} for i in (1, 2, 3)]
+    rates = [{"way": str(i), "examples_per_s": 6.0 / i, "our_speed_up": float(i)} for i in (1, 2, 3, 4)]
     monkeypatch.setattr(speed, "training_speeds", lambda config, turns: rates)
 
     def run(*arguments: str) -> dict:
@@ -87,6 +88,8 @@ def test_fine_tune_and_domains_end_with_the_contracts_keys(classifier, tiny_enco
     asked |= {"padded_examples_per_s", "seconds", "seed", "threads", "n_excluded"}
     assert asked <= result.keys()
     assert (result["n_test"], result["n_excluded"], result["examples_per_s"]) == (len(TEXTS), 0, 6.0)
+    assert (result["baseline_examples_per_s"], result["padded_examples_per_s"]) == (2.0, 1.5)
+    assert (result["speed_up"], result["padded_speed_up"]) == (3.0, 4.0)
     assert result["train_seconds"] == 2.5 and trained[0].targets == "ratings"
     assert run("fine_tune", "--dataset", "imdb")["dataset"] == trained[1].dataset == "imdb"
     result = run("domains")
