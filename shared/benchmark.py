@@ -4,6 +4,7 @@ A project's benchmark.py is a table of `Benchmark`s and a call of `run_benchmark
 PROJECT/results/NAME.json with command, date, commit and hardware, and `make readme` makes the README's tables of it.
 """
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -132,9 +133,13 @@ def _run(folder: Path, name: str, benchmark: Benchmark, config: BenchmarkConfig,
 
 
 def _portable(command: str, benchmark: Benchmark, config: BenchmarkConfig) -> str:
-    """The command as a README prints it: `$DATA` for the data folder, in every setting, and no `--save`."""
+    """The command as a README prints it: `$DATA` for the data folder, in every setting, and no `--save`.
+
+    Of any other absolute path only the last name stays: a README must not tell of the machine that it was measured on.
+    """
     data = str(Path(getattr(config, "data", None) or ""))
     folder = f"{data}/".rpartition(f"/{Path(benchmark.data).parts[0]}/")[0] if benchmark.data else ""
     if folder:
         command = command.replace(f"{folder}/", "$DATA/")
+    command = re.sub(r"(?<=[ =])(['\"]?)/(?:[^ /'\"]+/)*([^ /'\"]+)", r"\1\2", command)
     return command.replace(" --save true", "").replace(" --save", "")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
+from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, _portable, run_benchmarks
 from shared.errors import UserError
 
 
@@ -76,6 +76,12 @@ def test_another_set_of_the_same_folder_is_named_below_it_too(project, capsys):
     run(project, capsys, "count", "--data", str(folder / "b.txt"), "--save")
     kept = json.loads((project / "results" / "count.json").read_text())
     assert kept["command"] == "python -m project.benchmark count --data $DATA/text/b.txt"
+
+
+@pytest.mark.parametrize("flag", ["--run /home/me/runs/kept", "--run=/home/me/runs/kept", "--run '/home/me/runs/kept'"])
+def test_of_another_absolute_path_a_kept_command_has_the_last_name_only(flag):
+    command = _portable(f"python -m project.benchmark steps {flag} --save", BENCHMARKS["steps"], BenchmarkConfig())
+    assert "kept" in command and "/" not in command
 
 
 def test_all_takes_the_folder_of_sets_and_keeps_each_result(project, capsys):
