@@ -143,7 +143,7 @@ def test_training_from_the_command_line_writes_a_space_that_loads(
 
     assert space.encode_images([Image.new("RGB", (30, 20), "red")]).shape == (1, 32)
     assert space.encode_texts(["a red wall", "the green wall is green"]).shape == (2, 32)
-    with pytest.raises(UserError, match="holds a finished training"):
+    with pytest.raises(UserError, match="holds a finished run"):
         train_joint_space.main()
 
 
