@@ -7,6 +7,7 @@ lying, inverted, white or black picture, and answers all the same: so every pict
 
 import io
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from shared.errors import UserError, describe_os_error
+from shared.logging import progress_bar
 
 MAX_PIXELS = 100_000_000
 """A picture of more is refused before it is decoded: at 3 bytes each these are 300 MB already."""
@@ -23,6 +25,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 BACKGROUND = (255, 255, 255)
 """What transparent places show."""
+
+AT_ONCE = 32
+"""Pictures that lie in memory together where many are looked at."""
 
 ImageSource = str | Path | bytes | BinaryIO | Image.Image
 
@@ -58,6 +63,14 @@ def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image
     except Exception as error:  # on damaged bytes Pillow's decoders raise whatever they happen to run into
         reason = "cut short" if "truncated" in str(error).lower() else f"damaged ({_first_line(error)})"
         raise UserError(f"{name}: the picture is {reason}: copy or download the file again") from error
+
+
+def load_in_batches(files: Sequence[str | Path], title: str, size: int = AT_ONCE) -> Iterator[list[Image.Image]]:
+    """The pictures of many files, a batch at a time, under a progress bar. Raises UserError as `load_image`."""
+    with progress_bar(title, len(files)) as show:
+        for start in range(0, len(files), size):
+            yield [load_image(file) for file in files[start : start + size]]
+            show(min(start + size, len(files)))
 
 
 def _read(source: str | Path | bytes | BinaryIO) -> bytes:

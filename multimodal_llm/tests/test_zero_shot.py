@@ -208,7 +208,7 @@ def test_another_model_and_a_damaged_one_are_refused(clip_folder, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(clip_folder, other)
     (other / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="no clip can be loaded"):
+    with pytest.raises(UserError, match="no CLIPModel can be loaded"):
         load_classifier(str(other))
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
