@@ -29,7 +29,8 @@ class IndexConfig:
     index: str = "photos.index"
     """Folder of the index, or a Milvus address (http://...:19530)."""
     space: str = "auto"
-    """Where pictures and words meet: joint (ours, non-commercial), conse (free), conse-e5 (Chinese), or a CLIP."""
+    """Where pictures and words meet: joint (ours, non-commercial), conse (free), conse-e5 (Chinese), or a CLIP; by
+    default what the index was made with, a new one with joint."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     engine: Literal["local", "ray"] = "local"
@@ -40,6 +41,7 @@ class IndexConfig:
     """Processes that encode on the cluster."""
 
     def __post_init__(self) -> None:
+        check(bool(self.index.strip()), "index", repr(self.index), "name a folder")
         check(self.workers >= 1, "workers", self.workers, "give at least 1")
 
 
@@ -89,14 +91,15 @@ def index(config: IndexConfig, folders: Sequence[str]) -> dict[str, Any]:
         raise UserError("no folders: give some after the options")
     if missing := [folder for folder in folders if not Path(folder).expanduser().exists()]:
         raise UserError(f"{missing[0]}: no such folder: check the path (nothing was changed)")
-    space = load_space(config.space, config.device)
+    name = config.space if config.space != "auto" else space_of(config.index)
+    space = load_space(name, config.device)
     opened = open_index(
         config.index, {"space": space.name, "fingerprint": space.fingerprint, "width": str(space.width)}
     )
     if config.engine == "ray":
         from multimodal_llm.clip_applications.ray_encode import encode_with_ray
 
-        encode: Any = partial(encode_with_ray, config.space, workers=config.workers, address=config.address)
+        encode: Any = partial(encode_with_ray, name, workers=config.workers, address=config.address)
     else:
         encode = partial(encode_here, space)
     with Timer() as timer, progress_bar("photos", None) as show:
@@ -177,6 +180,16 @@ def open_index(address: str, settings: dict[str, str] | None = None) -> Any:
     from multimodal_llm.clip_applications.image_index import ImageIndex
 
     return ImageIndex(address, settings)
+
+
+def space_of(address: str) -> str:
+    """The name of the space that an index was made with, `auto` where there is none yet."""
+    try:
+        opened = open_index(address)
+    except UserError:
+        return "auto"
+    opened.close()
+    return opened.settings["space"]
 
 
 def warn_of_script(space: Any, texts: Sequence[str]) -> None:

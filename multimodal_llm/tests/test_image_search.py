@@ -66,6 +66,17 @@ class Memory:
         ("black-and-white dog", "black-and-white dog", ()),
         ("a note on the north wall", "a note on the north wall", ()),
         ("沙滩，没有人", "沙滩", ("人",)),
+        # What these gave once: one text "people, dogs", brackets left over, and of the Chinese ones an error.
+        ("beach, minus people, dogs", "beach", ("people", "dogs")),
+        ("street without cars or people", "street", ("cars", "people")),
+        ("a beach (no people)", "a beach", ("people",)),
+        ("没有人的海滩", "海滩", ("人",)),
+        ("一只没有尾巴的狗", "一只狗", ("尾巴",)),
+        ("除了狗以外的动物", "动物", ("狗",)),
+        # No "not" at all.
+        ("a no parking sign", "a no parking sign", ()),
+        ("no smoking sign", "no smoking sign", ()),
+        ("No. 5 bus", "No. 5 bus", ()),
     ],
 )
 def test_what_is_not_wanted_is_taken_out_of_the_text(typed, wanted, unwanted):
@@ -236,6 +247,23 @@ def test_no_folder_no_index_and_nothing_indexed_are_told_on_one_line(colour_spac
     (empty / "bad.jpg").write_bytes(b"bad")
     with pytest.raises(UserError, match="none of the 1 pictures can be read"):
         commands.main(["index", str(empty), *where])
+
+
+def test_an_index_is_brought_up_to_date_in_its_own_space(photos, tmp_path, monkeypatch, capsys):
+    """Without --space, the second update of an index in conse-e5 was refused."""
+    asked = []
+
+    def load(name="auto", device="auto"):
+        asked.append(name)
+        return NamedSpace("joint" if name == "auto" else name, Colours(), "v1")
+
+    monkeypatch.setattr(spaces, "load_space", load)
+    where = ("--index", tmp_path / "index")
+    run(capsys, "index", photos, *where, "--space", "conse-e5")
+    assert run(capsys, "index", photos, *where)["unchanged"] == 3
+    assert asked == ["conse-e5", "conse-e5"]
+    with pytest.raises(UserError, match="--index"):
+        commands.main(["index", str(photos), "--index", ""])
 
 
 def test_an_index_of_other_weights_is_refused(colour_space, photos, tmp_path, monkeypatch):
