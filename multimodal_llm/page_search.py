@@ -13,7 +13,7 @@ from multimodal_llm.clip_applications.query import Query, parse
 from multimodal_llm.clip_applications.spaces import DEFAULT, FREE, NamedSpace, load_space
 from multimodal_llm.image_search import parts, warn_of_script
 from multimodal_llm.images import load_image
-from multimodal_llm.page_caption import LARGEST_MB, Say, picture_in
+from multimodal_llm.page_pictures import LARGEST_MB, Say, picture_in
 from shared.errors import UserError
 
 FOLDER = "runs/multimodal_llm/page-index"  # of the page's index, one for each space
