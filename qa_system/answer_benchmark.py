@@ -60,7 +60,8 @@ class AnswersConfig(BenchmarkConfig):
 
     @property
     def variant(self) -> str:
-        return f"-{Path(self.data).stem}"
+        name = Path(self.data).stem.replace(".", "-")  # the READMEs' markers end a file's name at a dot
+        return f"-{name}"
 
     def __post_init__(self) -> None:
         super().__post_init__()
