@@ -135,7 +135,7 @@ def query(config: QueryConfig, texts: Sequence[str]) -> dict[str, Any]:
     space = load_space(opened.settings["space"], config.device)
     if space.fingerprint != opened.settings["fingerprint"]:
         raise UserError(f"--index {config.index}: its vectors are of another version of {space.name}: index anew")
-    warn_of_script(space, asked.texts)
+    refuse_script(space, asked, config.index)
     with Timer() as timer:
         results = ImageSearch(space, opened).search(asked, config.k, cut=not config.always, folded=not config.unfolded)
     opened.close()
@@ -192,10 +192,14 @@ def space_of(address: str) -> str:
     return opened.settings["space"]
 
 
-def warn_of_script(space: Any, texts: Sequence[str]) -> None:
-    """Say so where the space's text encoder cannot read what was typed."""
-    if space.reads_chinese is False and any(ord(character) > 0x2E7F for text in texts for character in text):
-        log.warning("the space %s reads English only: index with --space conse-e5 to search in Chinese", space.name)
+def refuse_script(space: Any, asked: Any, index: str) -> None:
+    """Raise UserError where the space's text encoder cannot read what was typed: it would answer with nonsense."""
+    if space.reads_chinese is False and not asked.is_latin:
+        words = " ".join((*asked.texts, *asked.not_texts))
+        raise UserError(
+            f"{words:.40}: {index} is in the space {space.name}, which reads English only: "
+            f"run `{PROGRAM} index FOLDER --space conse-e5 --index zh.index`, and query that index"
+        )
 
 
 COMMANDS: dict[str, tuple[type, Any]] = {

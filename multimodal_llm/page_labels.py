@@ -3,10 +3,10 @@
 import streamlit as st
 from PIL import Image
 
+from multimodal_llm.clip_applications.query import is_latin
 from multimodal_llm.clip_applications.zero_shot_classification import (
     Classification,
     clean_labels,
-    is_latin,
     load_classifier,
 )
 from multimodal_llm.page_pictures import SAMPLES, Say, photo_or_sample
@@ -26,7 +26,8 @@ def show(say: Say) -> None:
             st.image(picture, width="stretch")
     with right:
         typed = st.text_area(say("labels"), key="labels", help=say("labels_help"), height=80)
-        st.button(say("labels_try", labels=say("labels_example")), on_click=type_labels, args=(say("labels_example"),))
+        example = say("labels_example")
+        st.button(say("labels_try", labels=example), key="labels_try", on_click=type_labels, args=(example,))
         if picture is None:
             st.info(say("no_picture"))
         elif typed:

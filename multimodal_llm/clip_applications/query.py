@@ -5,6 +5,7 @@ behind "without", "no", "minus" or " - " is taken out of the text and subtracted
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,6 +46,11 @@ class Query:
     pictures: tuple[Image.Image, ...] = ()
     not_pictures: tuple[Image.Image, ...] = ()
 
+    @property
+    def is_latin(self) -> bool:
+        """Whether all of its words are in Latin letters, which is what the English spaces read."""
+        return all(is_latin(text) for text in (*self.texts, *self.not_texts))
+
     def vector(self, space: Space) -> np.ndarray:
         """The query's place in the space (width,), of length 1: the sum of what is wanted, less what is not.
 
@@ -79,6 +85,15 @@ def parse(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         remedy = f'say what it should show, as in "a street, minus {unwanted[0]}"' if unwanted else "type some words"
         raise UserError(f"{text!r}: names nothing to search for: {remedy}")
     return (wanted,), unwanted
+
+
+def is_latin(text: str) -> bool:
+    """Whether all letters are Latin ones, which is what MiniLM reads.
+
+    >>> is_latin("crème brûlée"), is_latin("猫")
+    (True, False)
+    """
+    return all("LATIN" in unicodedata.name(letter, "") for letter in text if letter.isalpha())
 
 
 def _mean(space: Space, texts: Sequence[str], pictures: Sequence[Image.Image]) -> np.ndarray:

@@ -277,12 +277,13 @@ def test_an_index_of_other_weights_is_refused(colour_space, photos, tmp_path, mo
         commands.main(["index", str(photos), *where])
 
 
-def test_chinese_words_in_an_english_space_are_warned_of(caplog):
-    commands.warn_of_script(NamedSpace("joint", Colours(), "v1"), ["海滩"])
-    assert "conse-e5" in caplog.text
-    caplog.clear()
-    commands.warn_of_script(NamedSpace("conse-e5", Colours(), "v1"), ["海滩"])
-    assert not caplog.text
+@pytest.mark.parametrize("words", [Query(texts=("海滩",)), Query(texts=("beach",), not_texts=("人",))])
+def test_words_that_the_space_cannot_read_are_refused_with_the_remedy(words):
+    """A warning stood above results that were nonsense."""
+    with pytest.raises(UserError, match="--space conse-e5 --index"):
+        commands.refuse_script(NamedSpace("joint", Colours(), "v1"), words, "photos.index")
+    commands.refuse_script(NamedSpace("conse-e5", Colours(), "v1"), words, "zh.index")
+    commands.refuse_script(NamedSpace("joint", Colours(), "v1"), Query(texts=("crème",)), "photos.index")
 
 
 def test_without_ray_or_milvus_the_remedy_is_told(photos, tmp_path, monkeypatch, colour_space):

@@ -13,11 +13,11 @@ from multimodal_llm import classify as command
 from multimodal_llm.clip_applications import conse, zero_shot_classification
 from multimodal_llm.clip_applications.clip_model import ClipModel
 from multimodal_llm.clip_applications.conse import ConseSpace, Meanings, class_weights, top_only, unit
+from multimodal_llm.clip_applications.query import is_latin
 from multimodal_llm.clip_applications.zero_shot_classification import (
     ClipClassifier,
     ConseClassifier,
     clean_labels,
-    is_latin,
     load_classifier,
 )
 from multimodal_llm.tests.clip_fixtures import save_clip, save_siglip
