@@ -136,6 +136,7 @@ def query(config: QueryConfig, texts: Sequence[str]) -> dict[str, Any]:
     if space.fingerprint != opened.settings["fingerprint"]:
         raise UserError(f"--index {config.index}: its vectors are of another version of {space.name}: index anew")
     refuse_script(space, asked, config.index)
+    asked.vector(space)  # a model is loaded when it is first used, which is no part of a search
     with Timer() as timer:
         results = ImageSearch(space, opened).search(asked, config.k, cut=not config.always, folded=not config.unfolded)
     opened.close()
