@@ -53,6 +53,8 @@ class AnswersConfig(BenchmarkConfig):
     """A language model or server that answers 200 of the questions too, or `none`."""
     reader: str | None = None
     """Folder of another reader than the packaged one."""
+    train: bool = False
+    """Train the reader anew first, on the articles that are not scored: minutes on a GPU, else hours, resumable."""
     k: int = 5
     """Passages that an answer is made from."""
     limit: int | None = None
@@ -66,6 +68,7 @@ class AnswersConfig(BenchmarkConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(Path(self.data).is_file(), "data", self.data, "give a file in SQuAD's format, see docs/data.md")
+        check(not (self.train and self.reader), "train", True, "leave out --reader, or this")
         check(self.k >= 1, "k", self.k, "give at least 1")
         check(self.limit is None or self.limit >= 1, "limit", self.limit, "give at least 1")
 
@@ -75,6 +78,8 @@ def measure_answers(config: AnswersConfig) -> Outcome:
     from qa_system.generation.answer_generator import AnswerGenerator, AnswerSettings
     from qa_system.retrieval.text_analysis import is_han
 
+    if config.train:
+        config = replace(config, train=False, reader=trained_anew(config))
     texts, asked = read_squad(Path(config.data))
     asked, n_excluded = without_trained(asked, texts, config.reader)
     if config.limit is not None and config.limit < len(asked):
@@ -96,6 +101,15 @@ def measure_answers(config: AnswersConfig) -> Outcome:
         rows += PUBLISHED_ANSWERS
     counts = {"data": Path(config.data).name, "documents": len(texts), "n_excluded": n_excluded}
     return Outcome({**counts, **result}, rows)
+
+
+def trained_anew(config: AnswersConfig) -> str:
+    """The folder of a reader that was trained by the recipe of the packaged one, where it is finished the one there."""
+    from qa_system.generation.train_reader import TrainReaderConfig, train_reader
+
+    folder = f"runs/qa_system/reader-{config.seed}"
+    train_reader(TrainReaderConfig(data=config.data, output=folder, hold_out=True, seed=config.seed))
+    return folder
 
 
 def measured(generator: Any, asked: Sequence[Asked], texts: dict[str, str], name: str) -> dict[str, Any]:

@@ -102,3 +102,19 @@ def test_a_title_is_the_heading_of_its_article(tmp_path, data, hashed_words):
         (chunk,) = view.chunks(view.rows_of([line.source]))
     store.close()
     assert chunk.headings == (line.source,) and line.source in FACTS
+
+
+def test_a_training_anew_learns_from_the_articles_that_are_not_scored_and_is_what_is_scored(
+    data, no_models, monkeypatch
+):
+    from qa_system.generation import train_reader
+
+    trained, scored = [], []
+    monkeypatch.setattr(train_reader, "train_reader", trained.append)
+    monkeypatch.setattr(
+        answer_benchmark, "without_trained", lambda asked, texts, reader: scored.append(reader) or (asked, 0)
+    )
+    measure_answers(AnswersConfig(data=str(data), generator="none", train=True, seed=3))
+    assert trained[0].hold_out and trained[0].seed == 3 and scored == [trained[0].output]
+    with pytest.raises(ValueError, match="--reader"):
+        AnswersConfig(data=str(data), train=True, reader="folder")
