@@ -38,11 +38,13 @@ def put_together(lines: Sequence[Line], found: Sequence[FoundBlock]) -> tuple[Bl
             table = find_table(inside) if block.kind == "table" else None
             whole.append(Block(block.kind, box, block.score, in_rows(inside), table))
     whole += _loose(loose, [block for block in whole if block.kind in RUNNING])
-    return tuple(whole[number] for number in _order(whole))
+    places = {"header": -1, "footer": 1}  # whatever column they stand over or under
+    ordered = [whole[number] for number in _order(whole)]
+    return tuple(sorted(ordered, key=lambda block: places.get(block.kind, 0)))
 
 
 def _without_parts(found: Sequence[FoundBlock], lines: Sequence[Line]) -> list[FoundBlock]:
-    """Blocks that lie in no surer one. A figure full of text is none: the model takes receipts and forms for figures."""
+    """Blocks that lie in no surer one. A figure full of text is none: receipts and forms are taken for figures."""
     kept: list[FoundBlock] = []
     for block in sorted(found, key=lambda block: -block.score):
         if block.kind in SPARSE and _is_text(block, lines):

@@ -1,4 +1,4 @@
-"""The blocks of a page: titles, paragraphs, tables, figures, captions, headers, footers, each with a box and confidence.
+"""The blocks of a page: titles, paragraphs, tables, figures, captions, headers, footers, with box and confidence.
 
 The model is a PicoDet (Yu et al. 2021, arXiv 2111.00902) of 7 MB that learned the Chinese papers of CDLA. It comes as
 ONNX without what makes boxes of its numbers; that is here. At every point of four grids, 8 to 64 pixels wide, it gives
