@@ -6,6 +6,7 @@ that covers most of it; lines that no block covers become blocks of text, so tha
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -54,8 +55,14 @@ def _without_parts(found: Sequence[FoundBlock], lines: Sequence[Line]) -> list[F
     for block in sorted(found, key=lambda block: -block.score):
         if block.kind in SPARSE and _is_text(block, lines):
             continue
-        if all(covered(block.box, other.box) < INSIDE for other in kept):
-            kept.append(block)
+        around_it = [other for other in kept if covered(block.box, other.box) >= INSIDE]
+        parts = [other for other in kept if other.kind == block.kind and covered(other.box, block.box) >= INSIDE]
+        if around_it:
+            continue
+        if parts:  # a part was found first: the whole takes its place
+            kept = [other for other in kept if other not in parts]
+            block = replace(block, box=around([block.box, *(part.box for part in parts)]), score=parts[0].score)
+        kept.append(block)
     return kept
 
 

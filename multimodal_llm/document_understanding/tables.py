@@ -142,12 +142,21 @@ def _cut(
     """A piece over several columns cut where one ends, if its words leave some white there."""
     line = next(lines[number] for number in row if lines[number].box[1::2] == piece.box[1::2])
     parts = [part for part in _pieces(line, piece.row, TIGHT_GAP) if _within(part.box, piece.box)]
-    if len(parts) < 2:
-        return [piece]
-    places = [[number for number, column in enumerate(columns) if _beside(part.box, column)] for part in parts]
-    if all(len(place) == 1 for place in places) and len({place[0] for place in places}) == len(parts):
-        return parts
-    return [piece]
+    cut: list[tuple[int, _Piece]] = []  # each with its column
+    for part in parts:
+        places = [number for number, column in enumerate(columns) if _beside(part.box, column)]
+        if len(places) != 1:
+            return [piece]
+        if cut and cut[-1][0] == places[0]:
+            cut[-1] = (places[0], _together(cut[-1][1], part))
+        else:
+            cut.append((places[0], part))
+    return [part for _, part in cut] or [piece]
+
+
+def _together(piece: _Piece, other: _Piece) -> _Piece:
+    box = (piece.box[0], piece.box[1], other.box[2], piece.box[3])
+    return _Piece(piece.row, box, f"{piece.text} {other.text}")
 
 
 def _within(box: Rectangle, other: Rectangle) -> bool:
