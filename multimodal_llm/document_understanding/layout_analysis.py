@@ -69,7 +69,7 @@ def read_picture(picture: Any, number: int = 1, threads: int = 0) -> Page:
     if int(np.ptp(picture)) < FAINTEST_INK:
         return Page(number, width, height, "empty", "the page is blank")
     read = recognise(picture, threads, straighten=True)
-    lines = tuple(_line(line) for line in read.lines)
+    lines = tuple(to_line(line) for line in read.lines)
     if sum(letter.isalnum() for line in lines for letter in line.text) < FEWEST_LETTERS:
         return Page(number, width, height, "empty", "no text was found on the picture")
     page = Page(number, width, height, "ocr", turns=read.turns, skew=read.skew)
@@ -101,6 +101,7 @@ def as_array(picture: Any) -> np.ndarray:
     return np.asarray(load_image(picture))
 
 
-def _line(line: OcrLine) -> Line:
+def to_line(line: OcrLine) -> Line:
+    """A recognised line as a document's."""
     words = tuple(Word(word.text, word.box, word.score) for word in line.words)
     return Line(line.text, line.box, line.score, words)
