@@ -94,10 +94,10 @@ def test_a_blank_page_is_empty_without_being_read(shade, monkeypatch):
 
 
 def test_a_page_of_dots_and_a_photo_have_no_text():
-    dots = Image.new("RGB", (400, 400), "white")
-    for x in range(20, 400, 40):
-        for y in range(20, 400, 40):
-            ImageDraw.Draw(dots).ellipse((x, y, x + 5, y + 5), fill="black")
+    dots = Image.new("RGB", (800, 800), "white")
+    for x in range(20, 800, 40):
+        for y in range(20, 800, 40):
+            ImageDraw.Draw(dots).ellipse((x, y, x + 8, y + 8), fill="black")
     fur = np.random.default_rng(0).normal(120, 30, (60, 80, 3)).clip(0, 255).astype(np.uint8)
     for picture in (dots, Image.fromarray(fur).resize((480, 360), Image.BICUBIC)):
         page = read_picture(picture)
