@@ -14,6 +14,7 @@ from multimodal_llm.document_understanding.block_detector import HEIGHT, STRIDES
 from multimodal_llm.document_understanding.document import Block, Cell, Document, Line, Page, Table, Word
 from multimodal_llm.document_understanding.export import draw_overlay, flowing_text, page_to_markdown
 from multimodal_llm.document_understanding.running_lines import mark_running
+from multimodal_llm.document_understanding.sheets import join_letters
 from multimodal_llm.document_understanding.table_metrics import Node, edit_distance, teds, tree_of_html
 from multimodal_llm.document_understanding.tables import find_table, horizontal_rules, to_html, to_markdown
 from multimodal_llm.document_understanding.text_metrics import character_error_rate, f1, plain_words, words
@@ -303,3 +304,29 @@ def test_words_count_whatever_their_order_and_letters_do_not():
     assert plain_words("Tel:03-4021, É") == ["tel", "03", "4021", "é"]
     assert character_error_rate([("Duck  pond", "duck\npond"), ("", "")]) == 0
     assert character_error_rate([("pond duck", "duck pond")]) > 0.5
+
+
+def letters(text, left, step=10, top=0):
+    """Letters of a text layer, each `step` beside the one before; a space has no place of its own."""
+    return [
+        (letter, (0, 0, 0, 0) if letter == " " else (left + step * n, top, left + step * n + 9, top + 20))
+        for n, letter in enumerate(text)
+    ]
+
+
+def test_letters_of_a_text_layer_are_lines_of_words():
+    made = join_letters([*letters("Two words", 0), *letters("far", 200), *letters("below", 0, top=30)])
+    assert [line.text for line in made] == ["Two words", "far", "below"]
+    assert [word.text for word in made[0].words] == ["Two", "words"]
+    assert made[0].words[1].box == (40, 0, 89, 20)
+
+
+def test_letters_that_run_to_the_left_are_one_line():
+    """Of an Arabic page each letter had become a line."""
+    assert [line.text for line in join_letters(letters("مرحبا بكم", 500, step=-10))] == ["مرحبا بكم"]
+
+
+def test_white_that_the_pdf_does_not_say_parts_words_and_chinese_needs_none():
+    assert [line.text for line in join_letters([*letters("ab", 0), *letters("cd", 26)])] == ["ab cd"]
+    (chinese,) = join_letters(letters("野鸭", 0))
+    assert (chinese.text, len(chinese.words)) == ("野鸭", 2)
