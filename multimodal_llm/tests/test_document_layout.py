@@ -261,7 +261,7 @@ PAGES = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.builds(Document, st.text(), st.lists(PAGES, max_size=2).map(tuple)))
 def test_a_document_comes_back_from_json_as_it_was(document):
     assert Document.from_dict(json.loads(json.dumps(document.to_dict()))) == document
@@ -273,6 +273,7 @@ def test_parts_of_a_line_keep_its_white():
     assert made.spans() == [(0, 3), (4, 7), (8, 13)]
 
 
+@settings(deadline=None)
 @given(st.text("abc", max_size=8), st.text("abc", max_size=8))
 def test_edit_distance_is_that_of_the_plain_recursion(one, other):
     def plain(a, b):
@@ -291,6 +292,7 @@ TREES = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(TREES, TREES)
 def test_tree_distance_is_that_of_the_plain_recursion_over_forests(one, other):
     from multimodal_llm.document_understanding.table_metrics import tree_distance
