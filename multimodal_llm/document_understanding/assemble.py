@@ -19,6 +19,7 @@ WITHIN = 0.5  # share of a line that a block must cover to hold it
 INSIDE = 0.8  # share of a block in a surer one from which on it is a part of it, not a block
 PARAGRAPH_GAP = 0.9  # white between lines of one paragraph at most, in lines' heights
 WHOLE = frozenset({"figure", "table", "equation"})  # kinds whose lines have no place of their own in the order
+SURE_TABLE = 0.9  # with less, a table that is the whole page is a receipt or a form
 SPARSE = frozenset({"figure", "equation"})  # kinds that mostly are not text
 
 
@@ -51,10 +52,12 @@ def put_together(
 
 
 def _without_parts(found: Sequence[FoundBlock], lines: Sequence[Line]) -> list[FoundBlock]:
-    """Blocks that lie in no surer one. A figure full of text is none: receipts and forms are taken for figures."""
+    """Blocks that lie in no surer one, without the figures and tables that receipts and forms are taken for."""
     kept: list[FoundBlock] = []
     for block in sorted(found, key=lambda block: -block.score):
         if block.kind in SPARSE and _is_text(block, lines):
+            continue
+        if block.kind == "table" and block.score < SURE_TABLE and _is_page(block, lines):
             continue
         around_it = [other for other in kept if covered(block.box, other.box) >= INSIDE]
         parts = [other for other in kept if other.kind == block.kind and covered(other.box, block.box) >= INSIDE]
@@ -65,6 +68,12 @@ def _without_parts(found: Sequence[FoundBlock], lines: Sequence[Line]) -> list[F
             block = replace(block, box=around([block.box, *(part.box for part in parts)]), score=parts[0].score)
         kept.append(block)
     return kept
+
+
+def _is_page(block: FoundBlock, lines: Sequence[Line]) -> bool:
+    """Whether a block holds all that is on a page that is more than a few lines, as a table alone seldom does."""
+    inside = sum(covered(line.box, block.box) >= WITHIN for line in lines)
+    return len(lines) > 10 and inside > 0.9 * len(lines)
 
 
 def _is_text(block: FoundBlock, lines: Sequence[Line]) -> bool:

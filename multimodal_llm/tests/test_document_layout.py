@@ -90,10 +90,10 @@ def test_every_line_is_in_exactly_one_block_and_headers_come_first():
     ]
 
 
-def test_a_receipt_that_is_taken_for_a_figure_stays_text():
+def test_a_receipt_that_is_taken_for_a_figure_or_a_table_stays_text():
     lines = [line("GREEN APPLES EACH 1.50", 20, 40 * n) for n in range(12)]
-    blocks = put_together(lines, [FoundBlock("figure", (0, 0, 300, 480), 0.95)])
-    assert {block.kind for block in blocks} == {"text"}
+    for found in (FoundBlock("figure", (0, 0, 300, 480), 0.95), FoundBlock("table", (0, 0, 300, 480), 0.7)):
+        assert {block.kind for block in put_together(lines, [found])} == {"text"}
 
 
 def test_a_table_has_its_rows_columns_and_empty_cells():
