@@ -19,8 +19,8 @@ LEAST_SCORE = 0.5  # lines read with less confidence are noise, pictures, handwr
 LONGEST_SIDE = 2000  # pixels; larger pictures are made smaller
 MOST_PIXELS = 3_000_000  # of a picture as it is looked at, since memory grows with them: A4 at 175 dots an inch
 SHORTEST_SIDE = 736  # smaller pictures are made larger, but never beyond the longest side: strips stay strips
-# Degrees: with less, boxes hardly overlap; with more, the lines are no page's. Of four receipts turned by 4 degrees a third
-# of the letters was wrong or out of order as they lay, a fifth when levelled.
+# Degrees: with less, boxes hardly overlap; with more, the lines are no page's. Of four receipts turned by 4 degrees a
+# third of the letters was wrong or out of order as they lay, a fifth when levelled.
 LEAST_SKEW, MOST_SKEW = 1.0, 20.0
 MANY_LINES = 300  # more may be dots or hatching: first a few of them are read, spread over the page
 FEW_LINES = 40
