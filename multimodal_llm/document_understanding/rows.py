@@ -5,13 +5,15 @@ So lines are cut where the white is wide and the pieces put into rows anew, by t
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from multimodal_llm.document_understanding.document import Line, Page, Word
 from shared.reading_order import Rectangle, rows_of
 
 WIDE_WHITE = 1.5  # in heights of the line: between two words there is a third of this
+STRAY_ACCENTS = 0.01  # of a page's letters: fewer are dirt above a letter, not a language that has them
 SAME_PHRASE = 1.0  # pieces of a row with less white between them are read together
 
 
@@ -35,8 +37,30 @@ Row = tuple[Piece, ...]
 
 def page_rows(page: Page) -> list[Row]:
     """The rows of a page from top to bottom, without regard to its columns."""
-    pieces = [piece for line in page.lines for piece in split(line, page.number)]
+    lines = without_stray_accents(page.lines)
+    pieces = [piece for line in lines for piece in split(line, page.number)]
     return [tuple(pieces[n] for n in row) for row in rows_of([piece.box for piece in pieces])]
+
+
+def without_stray_accents(lines: Sequence[Line]) -> Sequence[Line]:
+    """Lines without the accents (´ ` ^) that recognition, which knows many languages' letters, sees in dirt and creases.
+
+    Where they are common they are the language's own; and an é at a word's end ("café") stays.
+    """
+    letters = [letter for line in lines for letter in line.text if letter.isalpha()]
+    accented = sum(_plain(letter) != letter for letter in letters)
+    if not accented or accented > STRAY_ACCENTS * len(letters):
+        return lines
+    return [
+        replace(line, text=_plain(line.text), words=tuple(replace(word, text=_plain(word.text)) for word in line.words))
+        for line in lines
+    ]
+
+
+def _plain(text: str) -> str:
+    decomposed = unicodedata.normalize("NFD", re.sub(r"[éÉ](?!\w{2})", lambda e: {"é": "\0", "É": "\1"}[e[0]], text))
+    bare = re.sub("[\u0300-\u0302]", "", decomposed)
+    return unicodedata.normalize("NFC", bare).replace("\0", "é").replace("\1", "É")
 
 
 def split(line: Line, page: int) -> list[Piece]:
@@ -61,11 +85,16 @@ def together(row: Sequence[Piece]) -> list[Piece]:
     """The row's phrases: pieces with little white between them become one."""
     phrases: list[Piece] = []
     for piece in row:
-        if phrases and piece.box[0] - phrases[-1].box[2] < SAME_PHRASE * max(piece.height, phrases[-1].height):
+        if phrases and _continues(phrases[-1], piece):
             phrases[-1] = united([phrases[-1], piece])
         else:
             phrases.append(piece)
     return phrases
+
+
+def _continues(left: Piece, right: Piece) -> bool:
+    low, high = sorted((left.height, right.height))
+    return right.box[0] - left.box[2] < SAME_PHRASE * low and high < 1.4 * low
 
 
 def united(pieces: Sequence[Piece]) -> Piece:

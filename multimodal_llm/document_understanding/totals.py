@@ -139,10 +139,10 @@ def _below(rows: Sequence[Row], number: int) -> list[Labelled]:
         for row in rows[number + 1 : number + 3]:
             under = [p for p in row if p.page == label.page and overlap(p.box, label.box) > 0.3]
             near = [p for p in under if p.box[1] - label.box[3] < 2.5 * label.height]
-            # A row with words of its own is labelled already.
+            # A row that names its amounts itself is labelled already.
             words = compact(_without_amounts(" ".join(p.text for p in row)))
             hits = [(p, amount) for p in near for amount in find_amounts(p.text)]
-            if hits and not role_of(words) and len(words) < 4:
+            if hits and not role_of(words) and len(compact(_without_amounts(hits[-1][0].text))) < 4:
                 piece, amount = hits[-1]
                 place = _place(piece, amount.start, amount.end)
                 found.append(
@@ -188,11 +188,13 @@ def _is_sum(value: Decimal, before: set[Decimal], added: set[Decimal], rounding:
     taxes = [tax for tax in added if 0 < tax < value][:4]
     steps = {sum(some, Decimal()) for n in range(len(taxes) + 1) for some in itertools.combinations(taxes, n)}
     corrections = {Decimal()} | rounding | {-each for each in rounding}
-    sums = {start + step for start in before for step in steps}
-    if any(each + correction == value and (each != value or each not in before) for each in sums for correction in corrections):
-        return True
+    for start, step, correction in itertools.product(before, steps, corrections):
+        if (step or correction) and start + step + correction == value:
+            return True
     # Where the smallest coin is worth 5 of 100 parts, the correction is often left unsaid.
-    return value % COIN == 0 and any(0 < abs(each - value) < COIN for each in sums)
+    return value % COIN == 0 and any(
+        0 < abs(start + step - value) < COIN for start, step in itertools.product(before, steps)
+    )
 
 
 def _without_amounts(text: str) -> str:
