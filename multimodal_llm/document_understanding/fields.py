@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from multimodal_llm.document_understanding.document import Page
 from multimodal_llm.document_understanding.parties import Party, find_address, find_company
-from multimodal_llm.document_understanding.rows import Piece, Row, compact, page_rows, surround
+from multimodal_llm.document_understanding.rows import Piece, Row, compact, page_rows, part
 from multimodal_llm.document_understanding.totals import find_total
 from multimodal_llm.document_understanding.written_values import find_dates
 from shared.reading_order import Rectangle
@@ -24,8 +24,12 @@ FIELDS: tuple[Field, ...] = get_args(Field)
 LEAST_CONFIDENCE = 0.3  # with less, a field is rather left out
 
 ISSUED = re.compile(r"date|tarikh|datum|fecha|日期|时间|日$")
-OF_ISSUE = re.compile(r"(invoice|bill|biz|receipt|issue|order|sales?|transaction|txn)\w{0,2}date|开票日期|消费|交易|结账")
-OF_SOMETHING_ELSE = re.compile(r"due|exp(ir|dat)|valid|deliver|ship|birth|dob|print|until|before|到期|有效|截止|出生|打印|送货")
+OF_ISSUE = re.compile(
+    r"(invoice|bill|biz|receipt|issue|order|sales?|transaction|txn)\w{0,2}date|开票日期|消费|交易|结账"
+)
+OF_SOMETHING_ELSE = re.compile(
+    r"due|exp(ir|dat)|valid|deliver|ship|birth|dob|print|until|before|到期|有效|截止|出生|打印|送货"
+)
 TIME = re.compile(r"\d{1,2}[:：]\d{2}")
 
 
@@ -85,10 +89,8 @@ def find_date(rows: Sequence[Row]) -> Found | None:
                 if key in places:
                     points_of[key] += 0.3
                 if key not in places or points > places[key][0]:
-                    share = (piece.box[2] - piece.box[0]) / max(len(piece.text), 1)
-                    left = piece.box[0] + share * dated.start
-                    box = (left, piece.box[1], left + share * len(dated.text), piece.box[3])
-                    places[key] = points, piece, dated.text, surround([box])
+                    box = part(piece, dated.start, dated.start + len(dated.text)).box
+                    places[key] = points, piece, dated.text, box
                     points_of[key] = points_of.get(key, 0.0) + points - (places[key][0] if key in points_of else 0.0)
                     points_of[key] = max(points_of[key], points)
                     why = "; ".join(reasons) or "the page's first date"

@@ -9,7 +9,17 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multimodal_llm.document_understanding.rows import Piece, Row, compact, is_chinese, join, overlap, together, united
+from multimodal_llm.document_understanding.rows import (
+    Piece,
+    Row,
+    compact,
+    is_chinese,
+    join,
+    overlap,
+    part,
+    together,
+    united,
+)
 from multimodal_llm.document_understanding.written_values import find_amounts, find_dates
 
 HEAD_LINES = 16
@@ -42,12 +52,16 @@ NUMBER = re.compile(
     re.IGNORECASE,
 )
 WEB = re.compile(r"@|www\.|https?:|\.com\b|\.cn\b|e-?mail|邮箱|网址", re.IGNORECASE)
-BUYER = re.compile(r"^(bill(ed)?to|ship(ped)?to|soldto|deliverto|customer|client|attn|attention|buyer|购买方|购方|买方|客户|收货)")
+BUYER = re.compile(
+    r"^(bill(ed)?to|ship(ped)?to|soldto|deliverto|customer|client|attn|attention|buyer|购买方|购方|买方|客户|收货)"
+)
 ISSUER = re.compile(
     r"^(company|companyname|seller|vendor|supplier|merchant|merchantname|from|issuedby|商户|商户名称|销售方|销售方名称|卖方|"
     r"销方|公司|公司名称|单位名称|收款单位|开票单位|店名|门店|门店名称|商家)$"
 )
-OTHER_NAME = re.compile(r"formerly|known as|own(ed|er) by|operated by|licen[cs]ee|managed by|a member of|subsidiary", re.I)
+OTHER_NAME = re.compile(
+    r"formerly|known as|own(ed|er) by|operated by|licen[cs]ee|managed by|a member of|subsidiary", re.I
+)
 ADDRESS_LABEL = re.compile(r"^(address|addr|alamat|add|地址|店址|公司地址|商户地址|地址电话)$")
 POSTCODE = re.compile(r"(?<![\d-])\d{5,6}(?![\d-])|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b[A-Z]{2} \d{5}\b")
 STREET = re.compile(
@@ -101,7 +115,10 @@ def find_company(rows: Sequence[Row]) -> Party | None:
         return None
     points, number, line, reasons = best
     whole = _with_lines_above(head, number, line)
-    return Party(strip_registration(whole.text), whole, points + 1.5, "; ".join(reasons) or "the page's first line")
+    name = strip_registration(whole.text)
+    if whole is line and name in line.text:
+        whole = part(line, line.text.index(name), line.text.index(name) + len(name))
+    return Party(name, whole, points + 1.5, "; ".join(reasons) or "the page's first line")
 
 
 def find_address(rows: Sequence[Row], company: Party | None) -> Party | None:
@@ -246,7 +263,8 @@ def _with_lines_above(head: Sequence[Sequence[Piece]], number: int, line: Piece)
         name = strip_registration(text)
         first = re.match(r"\W*(\w+)", name)
         broken = name.count(")") > name.count("(") or bool(
-            first and (LEGAL_FORM.match(name) or re.fullmatch(r"enterprises?\w?|trading|holdings?", first[1], re.IGNORECASE))
+            first
+            and (LEGAL_FORM.match(name) or re.fullmatch(r"enterprises?\w?|trading|holdings?", first[1], re.IGNORECASE))
         )
         above = [each for each in head[number - 1] if overlap(each.box, line.box) > 0.5]
         if not broken or len(above) != 1 or _ends_address(above[0]):
@@ -282,11 +300,11 @@ def _labelled(rows: Sequence[Row], label: re.Pattern[str]) -> Piece | None:
             if not label.search(compact(before)):
                 continue
             if after.strip():
-                return _part(piece, after.strip())
+                return _ending(piece, after.strip())
             if number + 1 < len(row) and (colon or is_chinese(before)):
                 value = row[number + 1]
                 text = value.text.lstrip(" :：")
-                return _part(value, text) if text else None
+                return _ending(value, text) if text else None
     return None
 
 
@@ -296,12 +314,11 @@ def _chinese_seller(rows: Sequence[Row]) -> Piece | None:
     for row in rows:
         for piece in row:
             if match := re.match(r"(?:.{0,4}称|.{0,3}名\s*称)\s*[:：]\s*(\S.+)", piece.text):
-                names.append(_part(piece, match[1].strip()))
+                names.append(_ending(piece, match[1].strip()))
     return names[-1] if names else None
 
 
-def _part(piece: Piece, text: str) -> Piece:
-    """The end of a piece that holds this text, its characters taken as equally wide."""
-    left, top, right, bottom = piece.box
-    start = max(piece.text.rfind(text), 0) / max(len(piece.text), 1)
-    return Piece(text, (left + (right - left) * start, top, right, bottom), piece.score, piece.page)
+def _ending(piece: Piece, text: str) -> Piece:
+    """The end of a piece, from where this text begins."""
+    start = max(piece.text.rfind(text), 0)
+    return part(piece, start, start + len(text))

@@ -103,6 +103,15 @@ def united(pieces: Sequence[Piece]) -> Piece:
     return Piece(text, surround(p.box for p in pieces), min(p.score for p in pieces), pieces[0].page)
 
 
+def part(piece: Piece, start: int, end: int) -> Piece:
+    """The characters from `start` to `end` of a piece, taken as equally wide (Chinese ones as twice as wide)."""
+    widths = [2 if is_chinese(sign) else 1 for sign in piece.text]
+    total = sum(widths) or 1
+    left, top, right, bottom = piece.box
+    begin, stop = (left + (right - left) * sum(widths[:n]) / total for n in (start, end))
+    return Piece(piece.text[start:end], (begin, top, stop, bottom), piece.score, piece.page)
+
+
 def join(texts: Iterable[str]) -> str:
     """Texts with a space between them, but none between Chinese characters."""
     joined = ""

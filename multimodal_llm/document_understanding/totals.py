@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from multimodal_llm.document_understanding.rows import Piece, Row, compact, overlap, surround
+from multimodal_llm.document_understanding.rows import Row, compact, overlap, part
 from multimodal_llm.document_understanding.written_values import find_amounts
 from shared.reading_order import Rectangle
 
@@ -26,12 +26,24 @@ ROLES: list[tuple[str, str]] = [
     ("change", r"(?<!ex)change(?!s|able)|^baki$|找零|找赎|找回"),
     ("total", r"after(round|adj)|t[o0]tal\w{0,5}round(ed|ing)$|round(ed|ing)t[o0]tal"),
     ("rounding", r"(?<!g)round(ing|ed|adj|$)|pembundaran|舍入|四舍五入|抹零"),
-    ("final", r"grandt[o0]tal|finalt[o0]tal|nett?t[o0]tal|nett?amount|(amount|amt|t[o0]tal|balance)(due|payable|topay)"),
-    ("final", r"^payable|pleasepay|jumlah(besar|keseluruhan|perlu)|价税合计|应付|应收|实付|付款金额|支付金额|总计|总额|总金额"),
+    (
+        "final",
+        r"grandt[o0]tal|finalt[o0]tal|nett?t[o0]tal|nett?amount|(amount|amt|t[o0]tal|balance)(due|payable|topay)",
+    ),
+    (
+        "final",
+        r"^payable|pleasepay|jumlah(besar|keseluruhan|perlu)|价税合计|应付|应收|实付|付款金额|支付金额|总计|总额|总金额",
+    ),
     ("subtotal", r"sub\w?t[o0i]|subjumlah|小计"),
-    ("paid", r"cash(?!ier|bill|sale|inv|memo)|tender|(?<!un)paid|received|visa|master|debit|credit|card|tunai|e?wallet"),
+    (
+        "paid",
+        r"cash(?!ier|bill|sale|inv|memo)|tender|(?<!un)paid|received|visa|master|debit|credit|card|tunai|e?wallet",
+    ),
     ("paid", r"现金|实收|收款|微信|支付宝|银行卡|已付"),
-    ("total", r"t[o0]tal\w{0,8}inc|inclusive|t[o0]tal(amount|amt|price|rm|usd|eur)|(amount|amt)\w{0,3}t[o0]tal|合计|共计"),
+    (
+        "total",
+        r"t[o0]tal\w{0,8}inc|inclusive|t[o0]tal(amount|amt|price|rm|usd|eur)|(amount|amt)\w{0,3}t[o0]tal|合计|共计",
+    ),
     ("tax", r"(gst|vat|sst|tax|mwst|tva|iva|cukai)(?!inv|rec)|servicecharge|srvchg|servchg|税额|税金|税率|服务费"),
     ("total", r"t[o0]tal|jumlah|summe|gesamt|montant|importe|^总$"),
     ("amount", r"^amount|^amt|金额"),
@@ -114,7 +126,7 @@ def labelled_amounts(rows: Sequence[Row]) -> list[Labelled]:
             continue
         in_summary = summary_page == row[0].page and role != "final"
         for piece, amount in amounts:
-            place = _place(piece, amount.start, amount.end)
+            place = part(piece, amount.start, amount.end).box
             found.append(
                 Labelled(
                     role, label, amount.value, amount.text, place, piece.score, piece.page, number, in_summary,
@@ -144,7 +156,7 @@ def _below(rows: Sequence[Row], number: int) -> list[Labelled]:
             hits = [(p, amount) for p in near for amount in find_amounts(p.text)]
             if hits and not role_of(words) and len(compact(_without_amounts(hits[-1][0].text))) < 4:
                 piece, amount = hits[-1]
-                place = _place(piece, amount.start, amount.end)
+                place = part(piece, amount.start, amount.end).box
                 found.append(
                     Labelled(
                         role, compact(label.text), amount.value, amount.text, place, piece.score, piece.page, number + 1,
@@ -201,10 +213,3 @@ def _without_amounts(text: str) -> str:
     for amount in reversed(list(find_amounts(text))):
         text = text[: amount.start] + " " + text[amount.end :]
     return re.sub(r"\b(RM|MYR|USD|CNY|EUR)\b", " ", text)
-
-
-def _place(piece: Piece, start: int, end: int) -> Rectangle:
-    """Where in a piece the characters from `start` to `end` stand, were all of them equally wide."""
-    left, top, right, bottom = piece.box
-    share = (right - left) / max(len(piece.text), 1)
-    return surround([(left + share * start, top, left + share * end, bottom)])
