@@ -68,7 +68,7 @@ def places_of(answer: str, lines: Sequence[Line]) -> list[Rectangle]:
 
 
 def _over_lines(wanted: str, lines: Sequence[Line]) -> list[Rectangle]:
-    """The boxes of lines that say the text one after the other; lines beside them that do not belong are passed over."""
+    """The boxes of lines that say the text one after the other; others between them are passed over."""
     boxes: list[Rectangle] = []
     for line in lines[:12]:
         text = compact(line.text)

@@ -58,9 +58,9 @@ def find_fields(pages: Sequence[Page]) -> dict[Field, Found]:
     if dated := find_date(rows):
         found["date"] = dated
     if total := find_total(rows):
-        best = total.best
-        sure = best.score * certainty(total.evidence, total.runner_up)
-        found["total"] = Found(best.text, best.page, best.box, sure, total.why)
+        where = total.best.where
+        sure = where.score * certainty(total.evidence, total.runner_up)
+        found["total"] = Found(where.text, where.page, where.box, sure, total.why)
     return {name: found[name] for name in FIELDS if name in found and found[name].confidence >= LEAST_CONFIDENCE}
 
 

@@ -37,7 +37,8 @@ class Pair:
 # A key in the midst of a line begins behind white and has no digit; a clock's colon stands between digits. A Chinese
 # colon is wide and needs no white.
 KEY = re.compile(
-    r"(?:^|(?<=\s))(?P<key>[^\W\d][^:：\d]{0,30}?[#.)\]]{0,2}|[^\s:：]{0,12}[\u3400-\u9fff][^\s:：]{0,6})\s*(?:[:：](?!//)(?!\d\d\b(?=[:： ]|$)))"
+    r"(?:^|(?<=\s))(?P<key>[^\W\d][^:：\d]{0,30}?[#.)\]]{0,2}|[^\s:：]{0,12}[\u3400-\u9fff][^\s:：]{0,6})"
+    r"\s*[:：](?!//)(?!\d\d\b(?=[:： ]|$))"
 )
 
 
@@ -58,7 +59,7 @@ def find_pairs(pages: Sequence[Page]) -> list[Pair]:
 
 
 def _told_apart(pairs: Sequence[Pair], rows: Sequence[Row]) -> list[Pair]:
-    """Keys that occur twice on a page, such as a buyer's and a seller's name, with the heading above each before them."""
+    """Keys that occur twice on a page, such as a buyer's and a seller's name, after the heading above each."""
     times = Counter(pair.key for pair in pairs if pair.kind == "colon")
     pieces = [piece for row in rows for piece in row]
     told = []

@@ -1,14 +1,14 @@
 """A question's words, and what documents call the same: the vocabulary of receipts, invoices and forms.
 
-Words that mean the same stand in one group, English, Malay and Chinese, so that "电话是多少？" finds the line "Tel: ...".
+Words that mean the same stand in one group, English, Malay and Chinese: "电话是多少？" finds "Tel: ...".
 A group's name is written in capitals; every other word stands for itself. This is general vocabulary, of no one's shop.
 """
 
 import re
 
 GROUPS: dict[str, str] = {
-    "TOTAL": "total totals jumlah payable cost costs owed owe sum altogether summe gesamtbetrag 合计 总计 总额 总金额 总价 总共 一共 "
-    "价税合计 共计 应付",
+    "TOTAL": "total totals jumlah payable cost costs owed owe sum altogether summe gesamtbetrag 合计 总计 总额 总金额 总价 "
+    "总共 一共 价税合计 共计 应付",
     "PAID": "paid pay spend spent charged 付了 花了 实付 支付 消费",
     "SUB": "subtotal sub-total subtotals 小计",
     "AMOUNT": "amount amounts amt price sum money 金额 多少钱 价格",
@@ -32,8 +32,8 @@ GROUPS: dict[str, str] = {
     "EMAIL": "email e-mail mail 邮箱 电子邮件",
     "WEB": "website web url homepage 网址 网站",
     "ADDRESS": "address addr located location where street live lives resides alamat 地址 在哪 哪里 位置 住址 店址",
-    "COMPANY": "company store shop merchant vendor seller supplier business retailer issuer restaurant firm outlet sold "
-    "公司 商家 商店 商户 店名 店铺 店 超市 餐厅 销售方 卖方 开票方 哪家 哪个店 收款单位",
+    "COMPANY": "company store shop merchant vendor seller supplier business retailer issuer restaurant firm outlet "
+    "sold 公司 商家 商店 商户 店名 店铺 店 超市 餐厅 销售方 卖方 开票方 哪家 哪个店 收款单位",
     "BUYER": "buyer customer client billed sold-to bill-to recipient 购买方 买方 客户 顾客",
     "NAME": "name named called 名称 名字 姓名 叫什么",
     "SEX": "sex gender 性别",
@@ -42,7 +42,7 @@ GROUPS: dict[str, str] = {
     "ORDER": "order ord 订单",
     "REGISTRATION": "registration registered reg registrierung 注册 登记",
     "TAXPAYER": "纳税人识别号 识别号 税号 统一社会信用代码",
-    "CASHIER": "cashier server waiter waitress served staff salesperson operator clerk 收银员 服务员 营业员 开票人 收银",
+    "CASHIER": "cashier server waiter waitress served staff salesperson operator 收银员 服务员 营业员 开票人 收银",
     "TABLE": "table tbl 桌号 桌",
     "CARD": "card visa mastercard 卡号 银行卡",
     "ITEM": "item items product products goods article 商品 项目 货物",
@@ -64,10 +64,10 @@ PHRASES = [
 ]
 
 STOP = frozenset(
-    "a an the is are was were be been do does did of on in at to for from by with and or this that these those it its there "
-    "what which who whom whose how much many long tell me please give show find can could would you i we they my our your "
-    "document page paper here say says said written stated shown printed mentioned have has had their his her as about if any "
-    "into transaction purchase purchased bought made "
+    "a an the is are was were be been do does did of on in at to for from by with and or this that these those it its "
+    "there what which who whom whose how much many long tell me please give show find can could would you i we they my "
+    "our your document page paper here say says said written stated shown printed mentioned have has had their his her "
+    "as about if any into transaction purchase purchased bought made "
     "s t m re ve given giving back received return returned".split()
 )
 _CHINESE_STOP = re.compile(

@@ -43,7 +43,7 @@ def page_rows(page: Page) -> list[Row]:
 
 
 def without_stray_accents(lines: Sequence[Line]) -> Sequence[Line]:
-    """Lines without the accents (´ ` ^) that recognition, which knows many languages' letters, sees in dirt and creases.
+    """Lines without the accents (´ ` ^) that recognition, which knows many alphabets, sees in dirt and in creases.
 
     Where they are common they are the language's own; and an é at a word's end ("café") stays.
     """

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from multimodal_llm.document_understanding.rows import Row, compact, overlap, part
-from multimodal_llm.document_understanding.written_values import find_amounts
-from shared.reading_order import Rectangle
+from multimodal_llm.document_understanding.rows import Piece, Row, compact, overlap, part
+from multimodal_llm.document_understanding.written_values import Amount, find_amounts
 
 # Roles in the order in which they are tried on a row's words, which come without white and punctuation (`compact`):
 # a "total discount" is a discount, a "total after rounding" a total. English, Malay, Chinese.
@@ -69,15 +68,17 @@ class Labelled:
 
     role: str
     label: str
-    value: Decimal
-    text: str
-    box: Rectangle
-    score: float
-    page: int
+    amount: Amount
+    where: Piece
+    """The amount itself, cut out of what stands around it."""
     row: int
     in_summary: bool
     alone: bool
     """Whether it is the only amount of its row."""
+
+    @property
+    def value(self) -> Decimal:
+        return self.amount.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +127,8 @@ def labelled_amounts(rows: Sequence[Row]) -> list[Labelled]:
             continue
         in_summary = summary_page == row[0].page and role != "final"
         for piece, amount in amounts:
-            place = part(piece, amount.start, amount.end).box
-            found.append(
-                Labelled(
-                    role, label, amount.value, amount.text, place, piece.score, piece.page, number, in_summary,
-                    len(amounts) == 1,
-                )
-            )  # fmt: skip
+            where = part(piece, amount.start, amount.end)
+            found.append(Labelled(role, label, amount, where, number, in_summary, len(amounts) == 1))
     return found
 
 
@@ -156,13 +152,8 @@ def _below(rows: Sequence[Row], number: int) -> list[Labelled]:
             hits = [(p, amount) for p in near for amount in find_amounts(p.text)]
             if hits and not role_of(words) and len(compact(_without_amounts(hits[-1][0].text))) < 4:
                 piece, amount = hits[-1]
-                place = part(piece, amount.start, amount.end).box
-                found.append(
-                    Labelled(
-                        role, compact(label.text), amount.value, amount.text, place, piece.score, piece.page, number + 1,
-                        False, len(hits) == 1,
-                    )
-                )  # fmt: skip
+                where = part(piece, amount.start, amount.end)
+                found.append(Labelled(role, compact(label.text), amount, where, number + 1, False, len(hits) == 1))
                 break
     return found
 
