@@ -7,8 +7,8 @@ A group's name is written in capitals; every other word stands for itself. This 
 import re
 
 GROUPS: dict[str, str] = {
-    "TOTAL": "total totals jumlah payable cost costs owed owe sum altogether summe gesamtbetrag 合计 总计 总额 总金额 总价 "
-    "总共 一共 价税合计 共计 应付",
+    "TOTAL": "total totals jumlah payable cost costs owed owe sum altogether summe gesamtbetrag 合计 总计 总额 总金额 "
+    "总价 总共 一共 价税合计 共计 应付",
     "PAID": "paid pay spend spent charged 付了 花了 实付 支付 消费",
     "SUB": "subtotal sub-total subtotals 小计",
     "AMOUNT": "amount amounts amt price sum money 金额 多少钱 价格",
