@@ -1,4 +1,4 @@
-"""Text from pictures: the lines of a scanned page, Chinese and English, with their places.
+"""Text from pictures: the lines and words of a scanned page, Chinese and English, with their places.
 
 PP-OCR (PaddleOCR) through rapidocr, whose models lie in its package: nothing is downloaded. It finds lines in any
 direction but cannot tell which way up a page is; therefore all lines vote, and a page that lies on its side or its head
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from shared.ocr_recognition import read_lines
 from shared.reading_order import Rectangle
 
 LEAST_SCORE = 0.5  # lines read with less confidence are noise, pictures, handwriting
@@ -22,12 +23,22 @@ MOST_VOTERS = 24  # longest lines that are asked which way up the page is
 
 
 @dataclass(frozen=True, slots=True)
+class OcrWord:
+    """A word, or one Chinese character: its text, its place in pixels of the upright picture, its score (0 to 1)."""
+
+    text: str
+    box: Rectangle
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class OcrLine:
     """A line: its text, its place in pixels of the upright picture, how sure the model is (0 to 1)."""
 
     text: str
     box: Rectangle
     score: float
+    words: tuple[OcrWord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +66,38 @@ def read_picture(picture: np.ndarray, threads: int = 0) -> OcrPage:
         crops, corners = _find_lines(engine, picture)
     if not crops:
         return OcrPage((), turns)
-    read = engine.recognize_txt(crops)
     lines = []
-    for quad, text, score in zip(corners, read.txts, read.scores, strict=True):
-        if text.strip() and score >= LEAST_SCORE:
-            (left, top), (right, bottom) = quad.min(axis=0).tolist(), quad.max(axis=0).tolist()
-            lines.append(OcrLine(text, (left, top, right, bottom), float(score)))
+    for quad, read in zip(corners, read_lines(crops, _threads(threads)), strict=True):
+        if read.text and read.score >= LEAST_SCORE:
+            words = tuple(OcrWord(word.text, _part(quad, word.start, word.end), word.score) for word in read.words)
+            lines.append(OcrLine(read.text, _around(quad), read.score, words))
     return OcrPage(tuple(lines), turns)
+
+
+def _part(quad: np.ndarray, start: float, end: float) -> Rectangle:
+    """The box around a part of a line with these corners (4, 2): upper left, upper right, lower right, lower left."""
+    if np.linalg.norm(quad[0] - quad[3]) >= 1.5 * np.linalg.norm(quad[0] - quad[1]):
+        quad = quad[[1, 2, 3, 0]]  # rapidocr turns a tall line counter-clockwise: it begins at its upper edge
+    upper, lower = quad[1] - quad[0], quad[2] - quad[3]
+    ends = [quad[0] + share * upper for share in (start, end)] + [quad[3] + share * lower for share in (start, end)]
+    return _around(np.array(ends))
+
+
+def _around(points: np.ndarray) -> Rectangle:
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top, right, bottom
 
 
 @functools.lru_cache(maxsize=1)
 def _engine(threads: int) -> Any:
     from rapidocr import RapidOCR
 
-    threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)  # that ONNX Runtime itself does not heed
     settings = {"Global.log_level": "critical", "Det.limit_type": "max", "Det.limit_side_len": LONGEST_SIDE}
-    return RapidOCR(params=settings | {"EngineConfig.onnxruntime.intra_op_num_threads": threads or -1})
+    return RapidOCR(params=settings | {"EngineConfig.onnxruntime.intra_op_num_threads": _threads(threads) or -1})
+
+
+def _threads(threads: int) -> int:
+    return threads or int(os.environ.get("OMP_NUM_THREADS") or 0)  # that ONNX Runtime itself does not heed
 
 
 def _find_lines(engine: Any, picture: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
