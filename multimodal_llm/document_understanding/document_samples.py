@@ -20,7 +20,7 @@ PAPER, INK = (252, 252, 248), (25, 25, 35)
 # By the names under which Pillow finds them in the folders of the system.
 CHINESE_FONTS = (
     "NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "NotoSansSC-Regular.otf", "wqy-microhei.ttc",
-    "wqy-zenhei.ttc", "PingFang.ttc", "Hiragino Sans GB.ttc", "STHeiti Light.ttc", "msyh.ttc", "simhei.ttf", "DroidSansFallback.ttf",
+    "wqy-zenhei.ttc", "PingFang.ttc", "Hiragino Sans GB.ttc", "STHeiti Light.ttc", "msyh.ttc", "simhei.ttf",
 )  # fmt: skip
 
 RECEIPT = """
@@ -69,8 +69,8 @@ TITLE = "Reading Tide Tables with Small Models"
 AUTHORS = "A. Marlow and T. Okafor"
 ABSTRACT = (
     "We study how a small model reads tables of tides that were printed before 1900. A detector finds the columns, and "
-    "a recogniser with two million weights reads the numbers. On 312 pages from nine harbours it reads 97 of 100 numbers "
-    "without a fault. Most faults are sevens with a bar. "
+    "a recogniser with two million weights reads the numbers. On 312 pages from nine harbours it reads 97 of 100 "
+    "numbers without a fault. Most faults are sevens with a bar. "
 )
 BODY = (
     "The pages were photographed in the harbour archive of Bristol during two summers. Each page holds a month, with "
@@ -144,7 +144,7 @@ def draw_page(drawing: str) -> Image.Image:
 def draw_paper() -> Image.Image:
     """A page in two columns, with a title above both, headings, a table with its caption, and a figure."""
     width, column, gap = 1240, 530, 60
-    picture = Image.new("RGB", (width, 1500), PAPER)
+    picture = Image.new("RGB", (width, 980), PAPER)
     pen = ImageDraw.Draw(picture)
     left, right = MARGIN + 10, MARGIN + 10 + column + gap
     _centred(pen, TITLE, width, 70, font(40))

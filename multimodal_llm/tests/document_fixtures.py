@@ -1,38 +1,32 @@
-"""Made-up receipts, invoices and forms, drawn with letters: what stands where in the string stands there on the page.
-
-Pieces are parted by at least three spaces; a Chinese character takes two places, as in a terminal. A row that begins
-with "#" is printed large.
-"""
+"""Made-up receipts, invoices and forms, drawn with letters as the samples are: see document_samples.py."""
 
 import re
-import unicodedata
+from itertools import groupby
 
 from multimodal_llm.document_understanding.document import Block, Line, Page, Word
+from multimodal_llm.document_understanding.document_samples import pieces_of, places
 
 CHAR, ROW, HEIGHT = 10.0, 32.0, 22.0
 
 
 def page_of(drawing: str, number: int = 1) -> Page:
-    """The page that a drawing shows, a block for each row, as recognition would give it."""
+    """The page that a drawing shows, a block for each row, as recognition would give it without a layout."""
     blocks = []
-    for row, text in enumerate(drawing.strip("\n").split("\n")):
-        height = HEIGHT * (1.5 if text.startswith("#") else 1.0)
-        text = text.replace("#", " ", 1) if text.startswith("#") else text
-        for found in re.finditer(r"\S+(?:\s{1,2}\S+)*", text):
-            top, left = 20 + row * ROW, 20 + CHAR * width(text[: found.start()])
+    for row, pieces in groupby(pieces_of(drawing), key=lambda piece: piece.row):
+        lines = []
+        for piece in pieces:
+            top, bottom = 20 + row * ROW, 20 + row * ROW + HEIGHT * (1.5 if piece.large else 1.0)
             words = []
-            for word in re.finditer(r"\S+", found[0]):
-                x = left + CHAR * width(found[0][: word.start()])
-                words.append(Word(word[0], (x, top, x + CHAR * width(word[0]), top + height), 0.98))
-            box = (left, top, left + CHAR * width(found[0]), top + height)
-            blocks.append(Block("text", box, 0.0, (Line(found[0], box, 0.98, tuple(words)),)))
+            for word in re.finditer(r"\S+", piece.text):
+                x = 20 + CHAR * (piece.start + places(piece.text[: word.start()]))
+                words.append(Word(word[0], (x, top, x + CHAR * places(word[0]), bottom), 0.98))
+            box = (20 + CHAR * piece.start, top, 20 + CHAR * piece.end, bottom)
+            lines.append(Line(piece.text, box, 0.98, tuple(words)))
+        box = (lines[0].box[0], lines[0].box[1], lines[-1].box[2], lines[0].box[3])
+        blocks.append(Block("text", box, 0.0, tuple(lines)))
     right = max((block.box[2] for block in blocks), default=0.0)
     bottom = max((block.box[3] for block in blocks), default=0.0)
     return Page(number, right + 20, bottom + 20, "ocr" if blocks else "empty", blocks=tuple(blocks))
-
-
-def width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 DINER = """
@@ -239,6 +233,14 @@ FORM_ZH = """
 出生日期：1990年5月6日           联系电话：13800138000
 地址：北京市海淀区中关村大街 1 号
 会员编号：A20931                 登记日期：2024年2月1日
+"""
+
+PROSE = """
+#The river gauge
+
+The gauge was built by the city in 1911 and is read by hand each morning.
+A bronze plate on its north side tells the height of every flood.
+The highest of them came in the spring of 1954 after three weeks of rain.
 """
 
 EXPECTED = {
