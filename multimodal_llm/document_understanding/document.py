@@ -37,6 +37,21 @@ class Line:
     box: Rectangle
     score: float
     words: tuple[Word, ...]
+    """Runs of letters without white between them; of Chinese, each character."""
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Where each word begins and ends in the text."""
+        places, end = [], 0
+        for word in self.words:
+            start = self.text.index(word.text, end)
+            end = start + len(word.text)
+            places.append((start, end))
+        return places
+
+    def part(self, first: int, last: int) -> str:
+        """The text from one word to another, numbers from 0, both included."""
+        places = self.spans()
+        return self.text[places[first][0] : places[last][1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,7 @@ class Table:
     columns: int
     cells: tuple[Cell, ...]
     """By rows, each from left to right; where nothing stands there is no cell."""
+    header_rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,8 @@ class Page:
     """Why a page is empty or failed, in a sentence."""
     turns: int = 0
     """Quarter turns counter-clockwise that made the picture upright."""
+    skew: float = 0.0
+    """Degrees counter-clockwise that it was turned by after that, to make its lines level."""
     blocks: tuple[Block, ...] = ()
     """In the order of reading."""
 
@@ -118,7 +136,7 @@ def _block(values: dict[str, Any]) -> Block:
     table = values["table"]
     if table is not None:
         cells = tuple(Cell(**{**cell, "box": tuple(cell["box"])}) for cell in table["cells"])
-        table = Table(table["rows"], table["columns"], cells)
+        table = Table(table["rows"], table["columns"], cells, table.get("header_rows", 1))
     lines = tuple(_line(line) for line in values["lines"])
     return Block(values["kind"], tuple(values["box"]), values["score"], lines, table)
 
