@@ -19,6 +19,7 @@ LEAST_SCORE = 0.5  # lines read with less confidence are noise, pictures, handwr
 LONGEST_SIDE = 2000  # pixels; larger pictures are made smaller
 MOST_PIXELS = 3_000_000  # of a picture as it is looked at, since memory grows with them: A4 at 175 dots an inch
 SHORTEST_SIDE = 736  # smaller pictures are made larger, but never beyond the longest side: strips stay strips
+LEAST_SKEW, MOST_SKEW = 1.0, 20.0  # degrees: with less, boxes hardly overlap; with more, the lines are no page's
 MOST_VOTERS = 24  # longest lines that are asked which way up the page is
 
 
@@ -48,12 +49,15 @@ class OcrPage:
     lines: tuple[OcrLine, ...]
     turns: int
     """Quarter turns counter-clockwise that make the picture upright; boxes are those of the upright picture."""
+    skew: float = 0.0
+    """Degrees clockwise by which its lines then fell; boxes are those of the picture levelled by as many."""
 
 
-def read_picture(picture: np.ndarray, threads: int = 0) -> OcrPage:
+def read_picture(picture: np.ndarray, threads: int = 0, straighten: bool = False) -> OcrPage:
     """Find and read the lines of a picture, `(height, width, 3)` of RGB bytes, whichever way it lies.
 
-    `threads` 0 takes as many as OMP_NUM_THREADS says, else every core. Raises ValueError for an array of another kind.
+    `threads` 0 takes as many as OMP_NUM_THREADS says, else every core. `straighten` levels a photo whose lines fall or
+    rise, so that boxes of neighbouring lines do not overlap. Raises ValueError for an array of another kind.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
         raise ValueError(f"picture of shape {picture.shape} and type {picture.dtype}: give (height, width, 3) bytes")
@@ -64,14 +68,41 @@ def read_picture(picture: np.ndarray, threads: int = 0) -> OcrPage:
     if turns:
         picture = np.ascontiguousarray(np.rot90(picture, turns))
         crops, corners = _find_lines(engine, picture)
-    if not crops:
-        return OcrPage((), turns)
+    skew = _skew(corners) if straighten else 0.0
+    if skew:
+        picture = level(picture, skew)
+        crops, corners = _find_lines(engine, picture)
     lines = []
     for quad, read in zip(corners, read_lines(crops, _threads(threads)), strict=True):
         if read.text and read.score >= LEAST_SCORE:
             words = tuple(OcrWord(word.text, _part(quad, word.start, word.end), word.score) for word in read.words)
             lines.append(OcrLine(read.text, _around(quad), read.score, words))
-    return OcrPage(tuple(lines), turns)
+    return OcrPage(tuple(lines), turns, skew)
+
+
+def level(picture: np.ndarray, skew: float) -> np.ndarray:
+    """The picture turned counter-clockwise by some degrees, on a sheet large enough, filled up with its edge."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), skew, 1.0)
+    cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
+    size = round(width * cosine + height * sine), round(width * sine + height * cosine)
+    matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
+    turned = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(turned)
+
+
+def _skew(corners: np.ndarray) -> float:
+    """Degrees clockwise by which most lines fall, 0 where it is too little to matter or they do not agree."""
+    along, across = corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]  # (n, 2)
+    long = np.linalg.norm(along, axis=1) > 4 * np.linalg.norm(across, axis=1)
+    if long.sum() < 3:
+        return 0.0
+    angles = np.degrees(np.arctan2(along[long, 1], along[long, 0]))
+    middle = float(np.median(angles))
+    agree = np.abs(angles - middle) < 1.5
+    return middle if LEAST_SKEW < abs(middle) < MOST_SKEW and agree.mean() > 0.5 else 0.0
 
 
 def _part(quad: np.ndarray, start: float, end: float) -> Rectangle:

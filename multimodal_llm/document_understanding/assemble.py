@@ -6,10 +6,13 @@ that covers most of it; lines that no block covers become blocks of text, so tha
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from multimodal_llm.document_understanding.block_detector import FoundBlock
 from multimodal_llm.document_understanding.document import RUNNING, Block, Line
-from multimodal_llm.document_understanding.tables import find_table
+from multimodal_llm.document_understanding.tables import find_table, horizontal_rules
 from shared.reading_order import Rectangle, reading_order, rows_of
 
 WITHIN = 0.5  # share of a line that a block must cover to hold it
@@ -19,8 +22,10 @@ WHOLE = frozenset({"figure", "table", "equation"})  # kinds whose lines have no 
 SPARSE = frozenset({"figure", "equation"})  # kinds that mostly are not text
 
 
-def put_together(lines: Sequence[Line], found: Sequence[FoundBlock]) -> tuple[Block, ...]:
-    """The page's blocks in the order of reading."""
+def put_together(
+    lines: Sequence[Line], found: Sequence[FoundBlock], picture: np.ndarray | None = None
+) -> tuple[Block, ...]:
+    """The page's blocks in the order of reading. In its picture, (height, width, 3), tables' drawn lines are seen."""
     blocks = [Block(block.kind, block.box, block.score, ()) for block in _without_parts(found, lines)]
     held: list[list[Line]] = [[] for _ in blocks]
     loose = []
@@ -35,7 +40,8 @@ def put_together(lines: Sequence[Line], found: Sequence[FoundBlock]) -> tuple[Bl
     for block, inside in zip(blocks, held, strict=True):
         if inside or block.kind in WHOLE:
             box = around([line.box for line in inside] + [block.box])
-            table = find_table(inside) if block.kind == "table" else None
+            rules = horizontal_rules(picture, box) if block.kind == "table" and picture is not None else ()
+            table = find_table(inside, rules) if block.kind == "table" else None
             whole.append(Block(block.kind, box, block.score, in_rows(inside), table))
     whole += _loose(loose, [block for block in whole if block.kind in RUNNING])
     places = {"header": -1, "footer": 1}  # whatever column they stand over or under
@@ -49,8 +55,14 @@ def _without_parts(found: Sequence[FoundBlock], lines: Sequence[Line]) -> list[F
     for block in sorted(found, key=lambda block: -block.score):
         if block.kind in SPARSE and _is_text(block, lines):
             continue
-        if all(covered(block.box, other.box) < INSIDE for other in kept):
-            kept.append(block)
+        around_it = [other for other in kept if covered(block.box, other.box) >= INSIDE]
+        parts = [other for other in kept if other.kind == block.kind and covered(other.box, block.box) >= INSIDE]
+        if around_it:
+            continue
+        if parts:  # a part was found first: the whole takes its place
+            kept = [other for other in kept if other not in parts]
+            block = replace(block, box=around([block.box, *(part.box for part in parts)]), score=parts[0].score)
+        kept.append(block)
     return kept
 
 

@@ -35,7 +35,6 @@ def find_table(lines: Sequence[Line], rules: Sequence[float] = ()) -> Table | No
 
     `rules` are the heights of drawn lines across it, see `horizontal_rules`.
     """
-    lines = _whole_lines(lines)
     boxes = [line.box for line in lines]
     rows = rows_of(boxes)
     pieces = [piece for number, row in enumerate(rows) for line in row for piece in _pieces(lines[line], number)]
@@ -51,22 +50,6 @@ def find_table(lines: Sequence[Line], rules: Sequence[float] = ()) -> Table | No
     cells = _cells(pieces, columns, starts)
     header = _header_rows(cells, [(tops[start] + bottoms[start]) / 2 for start in starts], rules)
     return Table(len(starts), len(columns), _with_sections(cells, header, len(columns)), header)
-
-
-def _whole_lines(lines: Sequence[Line]) -> list[Line]:
-    """The lines, those that touch in a row as one: recognition takes "≤ 60 s" for two."""
-    whole: list[Line] = []
-    for row in rows_of([line.box for line in lines]):
-        for place, number in enumerate(row):
-            line = lines[number]
-            if place and line.box[0] - whole[-1].box[2] < TOUCHING * (line.box[3] - line.box[1]):
-                last = whole.pop()
-                lefts, tops, rights, bottoms = zip(last.box, line.box, strict=True)
-                box = (min(lefts), min(tops), max(rights), max(bottoms))
-                text = f"{last.text} {line.text}"
-                line = Line(text, box, min(last.score, line.score), last.words + line.words)
-            whole.append(line)
-    return whole
 
 
 def _pieces(line: Line, row: int, gap: float = PIECE_GAP) -> list[_Piece]:
@@ -122,12 +105,16 @@ def _merged(columns: list[tuple[float, float]], pieces: Sequence[_Piece]) -> lis
 
 
 def _spans(piece: _Piece, pieces: Sequence[_Piece]) -> bool:
-    """Whether it stands over two pieces of one other row."""
-    under: dict[int, int] = {}
-    for other in pieces:
-        if other.row != piece.row and _over(piece.box, other.box) > SHARED:
-            under[other.row] = under.get(other.row, 0) + 1
-    return max(under.values(), default=0) > 1
+    """Whether it stands over two pieces of one other row; pieces that touch are one, as "≤" and "60 s" may be."""
+    under: dict[int, list[_Piece]] = {}
+    for other in sorted(pieces, key=lambda each: each.box[0]):
+        if other.row == piece.row or _over(piece.box, other.box) <= SHARED:
+            continue
+        row = under.setdefault(other.row, [])
+        if row and other.box[0] - row[-1].box[2] < TOUCHING * (other.box[3] - other.box[1]):
+            row.pop()
+        row.append(other)
+    return any(len(row) > 1 for row in under.values())
 
 
 def _over(box: Rectangle, other: Rectangle) -> float:
@@ -142,12 +129,21 @@ def _cut(
     """A piece over several columns cut where one ends, if its words leave some white there."""
     line = next(lines[number] for number in row if lines[number].box[1::2] == piece.box[1::2])
     parts = [part for part in _pieces(line, piece.row, TIGHT_GAP) if _within(part.box, piece.box)]
-    if len(parts) < 2:
-        return [piece]
-    places = [[number for number, column in enumerate(columns) if _beside(part.box, column)] for part in parts]
-    if all(len(place) == 1 for place in places) and len({place[0] for place in places}) == len(parts):
-        return parts
-    return [piece]
+    cut: list[tuple[int, _Piece]] = []  # each with its column
+    for part in parts:
+        places = [number for number, column in enumerate(columns) if _beside(part.box, column)]
+        if len(places) != 1:
+            return [piece]
+        if cut and cut[-1][0] == places[0]:
+            cut[-1] = (places[0], _together(cut[-1][1], part))
+        else:
+            cut.append((places[0], part))
+    return [part for _, part in cut] or [piece]
+
+
+def _together(piece: _Piece, other: _Piece) -> _Piece:
+    box = (piece.box[0], piece.box[1], other.box[2], piece.box[3])
+    return _Piece(piece.row, box, f"{piece.text} {other.text}")
 
 
 def _within(box: Rectangle, other: Rectangle) -> bool:
