@@ -7,6 +7,7 @@ from multimodal_llm.document_understanding.document import RUNNING, Line, Page
 from multimodal_llm.document_understanding.rows import Piece, join, surround
 
 FEWEST_WORDS, MOST_WORDS = 5, 80  # of a sentence; a Chinese one has twice as many characters
+MOST_NUMBERS = 0.25  # of a sentence's words; rows of a receipt that were run together have more, and many colons
 LINE_GAP = 1.0  # in heights of the line: with more white between them two lines are not one text
 END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|(?<=[。！？])")
 
@@ -52,7 +53,9 @@ def _cut(lines: Sequence[Line], page: int) -> Iterator[Piece]:
     for end in [*(match.start() for match in END.finditer(text)), len(text)]:
         sentence = text[begin:end].strip()
         words = len(re.findall(r"[\u3400-\u9fff]", sentence)) / 2 + len(re.findall(r"[A-Za-z]{2,}", sentence))
-        if FEWEST_WORDS <= words <= MOST_WORDS:
+        tokens = sentence.split()
+        numbers = sum(bool(re.search(r"\d", token)) for token in tokens) / max(len(tokens), 1)
+        if FEWEST_WORDS <= words <= MOST_WORDS and numbers <= MOST_NUMBERS and len(re.findall(r"[:：]", sentence)) < 3:
             first = max(n for n, start in enumerate(starts) if start <= begin + 1)
             last = max(n for n, start in enumerate(starts) if start < end)
             under = lines[first : last + 1]
