@@ -85,12 +85,8 @@ def documents(config: DocumentsConfig) -> Outcome:
         "n": len(examples),
     }
     result |= score_fields(pages, examples) | score_answers(pages, examples, Path(config.data) / "qa.jsonl")
-    shown = {key: value for key, value in result.items() if not isinstance(value, dict)}
-    by_field = [
-        {"field": name, "exact": share, "exact_without_white": result["fields_no_white"][name]}
-        for name, share in result["fields"].items()
-    ]
-    return Outcome(result, [{"field": "all", **shown}, *by_field])
+    scalars = {key: value for key, value in result.items() if not isinstance(value, dict)}
+    return Outcome(result, [{"receipts": "SROIE", **scalars, **result["fields"]}])
 
 
 def score_fields(pages: "dict[str, Page]", examples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -116,7 +112,10 @@ def score_answers(pages: "dict[str, Page]", examples: list[dict[str, Any]], file
     The place counts where the annotation's lines hold the answer, at any of the places where it stands.
     """
     from multimodal_llm.document_understanding.answer_scores import (
-        SAME_PLACE, anls, intersection_over_union, places_of,
+        SAME_PLACE,
+        anls,
+        intersection_over_union,
+        places_of,
     )  # fmt: skip
     from multimodal_llm.document_understanding.document_qa import answer, text_encoder
     from multimodal_llm.document_understanding.off_document import OFF_DOCUMENT
