@@ -8,6 +8,7 @@ from multimodal_llm.document_understanding.rows import Piece, join, surround
 
 FEWEST_WORDS, MOST_WORDS = 5, 80  # of a sentence; a Chinese one has twice as many characters
 MOST_NUMBERS = 0.25  # of a sentence's words; rows of a receipt that were run together have more, and many colons
+SAME_PRINT = 1.35  # ratio of two lines' heights
 LINE_GAP = 1.0  # in heights of the line: with more white between them two lines are not one text
 END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])|(?<=[。！？])")
 
@@ -34,10 +35,11 @@ def sentences_of(page: Page) -> Iterator[Piece]:
 
 
 def _goes_on(above: Line, line: Line) -> bool:
-    """Whether a line is the next one of the same text: right below it, begun where it began."""
+    """Whether a line is the next one of the same text: right below it, begun where it began, of the same print."""
     height = above.box[3] - above.box[1]
+    low, high = sorted((height, line.box[3] - line.box[1]))
     below = -0.5 * height < line.box[1] - above.box[3] < LINE_GAP * height
-    return below and abs(line.box[0] - above.box[0]) < 2 * height
+    return below and high < SAME_PRINT * low and abs(line.box[0] - above.box[0]) < 2 * height
 
 
 def _cut(lines: Sequence[Line], page: int) -> Iterator[Piece]:

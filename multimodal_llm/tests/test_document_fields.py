@@ -141,7 +141,9 @@ def test_a_name_is_given_without_its_registration(line, name):
 
 
 def test_a_name_broken_over_lines_is_put_together():
-    drawing = "#OAK HILL HARDWARE\n#ENTERPRISE (NORTH\n#BAY) SDN BHD\n12 Dock Street, 41000 Port Town\nTEL: 03-1234567\n"
+    drawing = (
+        "#OAK HILL HARDWARE\n#ENTERPRISE (NORTH\n#BAY) SDN BHD\n12 Dock Street, 41000 Port Town\nTEL: 03-1234567\n"
+    )
     found = find_fields([page_of(drawing)])
     assert found["company"].value == "OAK HILL HARDWARE ENTERPRISE (NORTH BAY) SDN BHD"
     assert found["address"].value == "12 Dock Street, 41000 Port Town"

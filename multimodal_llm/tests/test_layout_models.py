@@ -126,7 +126,10 @@ def test_a_page_without_text_is_no_answer(layoutlm):
     ("config", "said"),
     [
         ({"model_type": "layoutlmv2"}, "detectron2"),
-        ({"model_type": "bert", "architectures": ["BertForQuestionAnswering"]}, "its model is BertForQuestionAnswering"),
+        (
+            {"model_type": "bert", "architectures": ["BertForQuestionAnswering"]},
+            "its model is BertForQuestionAnswering",
+        ),
         ({"model_type": "layoutlm", "architectures": ["LayoutLMForTokenClassification"]}, "TokenClassification"),
         (None, "no config.json"),
     ],
