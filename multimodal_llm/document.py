@@ -100,10 +100,11 @@ def read(path: str, config: DocumentConfig, numbers: range | None) -> tuple[list
     from multimodal_llm.document_understanding.sheets import count_sheets, open_sheets
 
     kept = config.overlay or config.send_picture or config.model != "rules"
+    sheets = open_sheets(path, config.password, numbers)
     count = len(numbers) if numbers else count_sheets(path, config.password)
     pages, pictures = [], []
     with progress_bar("pages", count) as show:
-        for page, picture in read_sheets(open_sheets(path, config.password, numbers), config.threads):
+        for page, picture in read_sheets(sheets, config.threads):
             pages.append(page)
             # Of many pages only the first pictures are kept: memory stays bounded, and one is drawn or sent.
             pictures.append(Image.fromarray(picture) if kept and picture is not None and len(pages) <= 16 else None)
