@@ -163,11 +163,11 @@ def show_fields(page: Page, say: Say) -> None:
         {
             say("documents_field"): say(f"documents_field.{name}"),
             say("documents_value"): found.value,
-            say("documents_confidence"): found.confidence,
+            say("documents_confidence"): round(100 * found.confidence),
         }
         for name, found in fields.items()
     ]
-    bar = st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")
+    bar = st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d%%")
     st.dataframe(rows, hide_index=True, width="stretch", column_config={say("documents_confidence"): bar})
 
 

@@ -52,12 +52,15 @@ def find_fields(pages: Sequence[Page]) -> dict[Field, Found]:
         return found
     company = find_company(rows)
     address = find_address(rows, company)
+    total = find_total(rows)
     for name, party in (("company", company), ("address", address)):
         if party is not None:
             found[name] = _of_party(party)
+    if company is not None and not (company.named or address or total):
+        del found["company"]  # a heading in large print, such as a paper's
     if dated := find_date(rows):
         found["date"] = dated
-    if total := find_total(rows):
+    if total is not None:
         where = total.best.where
         sure = where.score * certainty(total.evidence, total.runner_up)
         found["total"] = Found(where.text, where.page, where.box, sure, total.why)

@@ -83,6 +83,8 @@ class Party:
     where: Piece
     evidence: float
     why: str
+    named: bool = True
+    """Whether its words tell what it is, and not print and place alone."""
 
 
 def find_company(rows: Sequence[Row]) -> Party | None:
@@ -119,7 +121,8 @@ def find_company(rows: Sequence[Row]) -> Party | None:
     name = strip_registration(whole.text)
     if whole is line and name in line.text:
         whole = part(line, line.text.index(name), line.text.index(name) + len(name))
-    return Party(name, whole, points + 1.5, "; ".join(reasons) or "the page's first line")
+    named = bool(LEGAL_FORM.search(name) or TRADE.search(name))
+    return Party(name, whole, points + 1.5, "; ".join(reasons) or "the page's first line", named)
 
 
 def find_address(rows: Sequence[Row], company: Party | None) -> Party | None:

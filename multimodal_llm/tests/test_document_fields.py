@@ -14,7 +14,7 @@ from multimodal_llm.document_understanding.parties import strip_registration
 from multimodal_llm.document_understanding.rows import page_rows
 from multimodal_llm.document_understanding.totals import find_total, role_of
 from multimodal_llm.document_understanding.written_values import find_amounts, find_dates
-from multimodal_llm.tests.document_fixtures import EXPECTED, FAPIAO, FORM, FORM_ZH, INVOICE_UK, page_of
+from multimodal_llm.tests.document_fixtures import EXPECTED, FAPIAO, FORM, FORM_ZH, INVOICE_UK, PROSE, page_of
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -36,6 +36,7 @@ def test_every_field_has_its_place_and_its_reason(name):
 def test_nothing_is_found_on_an_empty_page_and_no_company_on_a_form():
     assert find_fields([Page(1, 100, 100, "empty")]) == {}
     assert find_fields([]) == {}
+    assert find_fields([page_of(PROSE)]) == {}
     assert "total" not in find_fields([page_of(FORM)]) and "company" not in find_fields([page_of(FORM)])
 
 
