@@ -20,6 +20,8 @@ LONGEST_SIDE = 2000  # pixels; larger pictures are made smaller
 MOST_PIXELS = 3_000_000  # of a picture as it is looked at, since memory grows with them: A4 at 175 dots an inch
 SHORTEST_SIDE = 736  # smaller pictures are made larger, but never beyond the longest side: strips stay strips
 LEAST_SKEW, MOST_SKEW = 1.0, 20.0  # degrees: with less, boxes hardly overlap; with more, the lines are no page's
+MANY_LINES = 300  # more may be dots or hatching: first a few of them are read, spread over the page
+FEW_LINES = 40
 MOST_VOTERS = 24  # longest lines that are asked which way up the page is
 
 
@@ -72,6 +74,8 @@ def read_picture(picture: np.ndarray, threads: int = 0, straighten: bool = False
     if skew:
         picture = level(picture, skew)
         crops, corners = _find_lines(engine, picture)
+    if len(crops) > MANY_LINES and not _has_text(crops[:: len(crops) // FEW_LINES], threads):
+        return OcrPage((), turns, skew)
     lines = []
     for quad, read in zip(corners, read_lines(crops, _threads(threads)), strict=True):
         if read.text and read.score >= LEAST_SCORE:
@@ -103,6 +107,12 @@ def _skew(corners: np.ndarray) -> float:
     middle = float(np.median(angles))
     agree = np.abs(angles - middle) < 1.5
     return middle if LEAST_SKEW < abs(middle) < MOST_SKEW and agree.mean() > 0.5 else 0.0
+
+
+def _has_text(crops: list[np.ndarray], threads: int) -> bool:
+    """Whether some of the lines are any: a page of dots has a thousand that are none, which took a minute to read."""
+    found = read_lines(crops, _threads(threads))
+    return any(read.score >= LEAST_SCORE and any(map(str.isalnum, read.text)) for read in found)
 
 
 def _part(quad: np.ndarray, start: float, end: float) -> Rectangle:

@@ -147,7 +147,7 @@ def _pdf_sheet(page: Any, number: int) -> Sheet:
     is_scan = shown < FEW_LETTERS and _picture_share(page, width * height) > PICTURE_SHARE
     if not shown or is_scan or turned > MOST_TURNED * shown or unknown > MOST_UNKNOWN * shown:
         return Sheet(number, np.ascontiguousarray(picture))
-    return Sheet(number, np.ascontiguousarray(picture), tuple(_lines(letters)))
+    return Sheet(number, np.ascontiguousarray(picture), tuple(join_letters(letters)))
 
 
 Letter = tuple[str, tuple[float, float, float, float]]
@@ -191,7 +191,7 @@ def _letters(page: Any, scale: float) -> tuple[list[Letter], int]:
     return found, turned
 
 
-def _lines(letters: list[Letter]) -> list[Line]:
+def join_letters(letters: list[Letter]) -> list[Line]:
     """Letters that follow each other as lines of words."""
     lines: list[list[list[Letter]]] = []  # lines of words of letters
     white, last = True, None
@@ -202,9 +202,9 @@ def _lines(letters: list[Letter]) -> list[Line]:
             white = True
             continue
         height = max(box[3] - box[1], 1e-6)
-        gap = (box[0] - last[2]) / height if last else 0.0
+        gap = max(box[0] - last[2], last[0] - box[2]) / height if last else 0.0  # Arabic runs to the left
         beside = last is not None and min(last[3], box[3]) - max(last[1], box[1]) > 0.3 * height
-        if not beside or gap > LINE_GAP or gap < -LINE_GAP:
+        if not beside or gap > LINE_GAP:
             lines.append([[]])
         elif lines[-1][-1] and (white or gap > WORD_GAP or _apart(lines[-1][-1][-1][0], letter)):
             lines[-1].append([])

@@ -78,3 +78,24 @@ def test_colours_are_taken_as_red_green_blue():
 def test_what_is_no_picture_is_refused(array):
     with pytest.raises(ValueError, match="height, width, 3"):
         read_picture(array)
+
+
+def test_words_have_places_of_their_own():
+    (line, *_) = sorted(read_picture(np.asarray(picture())).lines, key=lambda line: line.box[1])
+    font = ImageFont.load_default(32)
+    assert [word.text for word in line.words] == LINES[0].split()
+    for number, word in enumerate(line.words):
+        before = " ".join(LINES[0].split()[:number]) + " " * bool(number)
+        left, right = 40 + font.getlength(before), 40 + font.getlength(before + word.text)
+        assert abs(word.box[0] - left) < 14 and abs(word.box[2] - right) < 14
+        assert (word.box[1], word.box[3]) == (line.box[1], line.box[3])
+
+
+def test_a_crooked_page_is_levelled_if_that_is_wanted():
+    crooked = np.asarray(picture().rotate(5, fillcolor="white", resample=Image.BICUBIC))
+    assert read_picture(crooked).skew == 0
+    found = read_picture(crooked, straighten=True)
+    assert found.skew == pytest.approx(-5, abs=1)
+    lines = sorted(found.lines, key=lambda line: line.box[1])
+    assert [line.text for line in lines] == LINES
+    assert all(line.box[3] - line.box[1] < 60 for line in lines)
