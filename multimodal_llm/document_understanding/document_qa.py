@@ -10,7 +10,7 @@ Published models (layout_models.py) and language models by address (document_llm
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,6 +31,7 @@ ENOUGH = 0.6  # of the words agree
 ENOUGH_MEANING = 0.55  # cosine of MiniLM between the question and what a value is called
 ENOUGH_SENTENCE = 0.5  # mean of the words' share and the cosine, for sentences
 MOST_CHARACTERS = 1000
+MOST_REMEMBERED = 20_000  # texts whose vectors are kept: 30 MB
 
 # A field's own words, and those that may stand beside them without asking for something else.
 FIELD_WORDS: dict[Field, tuple[set[str], set[str]]] = {
@@ -259,19 +260,19 @@ def _sentence(question: str, asked: Sequence[str], pages: Sequence[Page], encode
 
 
 def text_encoder() -> Encode:
-    """MiniLM, loaded when it is first needed."""
+    """MiniLM, loaded when first needed. It remembers texts: a page's keys stay the same from question to question."""
     loaded: list[Encode] = []
+    known: dict[str, np.ndarray] = {}
 
     def encode(texts: Sequence[str]) -> np.ndarray:
         if not loaded:
             from shared.text_encoder import load_text_encoder
 
             loaded.append(load_text_encoder("minilm").encode)
-        return loaded[0](texts)
+        if len(known) > MOST_REMEMBERED:
+            known.clear()
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(new, loaded[0](new), strict=True))
+        return np.stack([known[text] for text in texts])
 
     return encode
-
-
-def mark_page(reply: Answer, page: int) -> Answer:
-    """The answer on another page, as where pages were asked one by one."""
-    return replace(reply, page=page)

@@ -63,8 +63,10 @@ OTHER_NAME = re.compile(
     r"formerly|known as|own(ed|er) by|operated by|licen[cs]ee|managed by|a member of|subsidiary", re.I
 )
 ADDRESS_LABEL = re.compile(r"^(address|addr|alamat|add|地址|店址|公司地址|商户地址|地址电话)$")
-POSTCODE = re.compile(r"(?<![\d-])\d{5,6}(?![\d-])|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b[A-Z]{2,3} \d{4,5}\b|"
-    r"\b[A-Z]\d[A-Z] ?\d[A-Z]\d\b|^\d{4} (?:[A-Z]{2}\b )?[A-Z][a-zà-ÿ]{2}")
+POSTCODE = re.compile(
+    r"(?<![\d-])\d{5,6}(?![\d-])|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b[A-Z]{2,3} \d{4,5}\b|"
+    r"\b[A-Z]\d[A-Z] ?\d[A-Z]\d\b|^\d{4} (?:[A-Z]{2}\b )?[A-Z][a-zà-ÿ]{2}"
+)
 STREET = re.compile(
     r"\b(jalan|jln|lorong|persiaran|lebuh|taman|tmn|kampung|kg|bandar|seksyen|seksyen|kawasan|bangunan|tingkat|lot|no|unit|"
     r"level|floor|flr|block|blk|plaza|mall|street|st|road|rd|avenue|ave|lane|drive|dr|boulevard|blvd|way|square|suite|ste|"
