@@ -64,12 +64,13 @@ def chosen_document(say: Say) -> tuple[bytes, str, str | None] | None:
         return file.getvalue(), file.name, None
     sample = st.segmented_control(
         say("sample"),
-        SAMPLES,
-        default=SAMPLES[0],
-        required=True,
+        SAMPLES,  # none is chosen at first: reading one takes seconds, and the page's other parts would wait
         format_func=lambda name: say(f"documents_sample.{name}"),
         key="document_sample",
     )
+    if sample is None:
+        st.info(say("documents_none"))
+        return None
     try:
         return sample_file(sample), f"{sample}.png", sample
     except UserError as error:

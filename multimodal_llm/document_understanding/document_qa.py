@@ -112,9 +112,9 @@ def answer(question: str, pages: Sequence[Page], encode: Encode | None = None) -
     if weighed and weighed[0][0] >= ENOUGH:
         points, best = weighed[0]
         return Answer(best.value, best.page, best.box, min(1.0, points) * best.score, best.source)
-    by_meaning = _by_meaning(question, asked, candidates, encode) or _sentence(question, asked, pages, encode)
-    if by_meaning is not None:
-        return by_meaning
+    others = [_by_meaning(question, asked, candidates, encode), _sentence(question, asked, pages, encode)]
+    if found := [each for each in others if each is not None]:
+        return max(found, key=lambda each: each.confidence)
     if not asked:
         return abstain("the question names nothing that could be looked for")
     nearest = f"; the nearest is {weighed[0][1].called!r}" if weighed and weighed[0][0] > 0.2 else ""

@@ -14,6 +14,7 @@ from shared.reading_order import Rectangle, rows_of
 
 WIDE_WHITE = 1.5  # in heights of the line: between two words there is a third of this
 STRAY_ACCENTS = 0.01  # of a page's letters: fewer are dirt above a letter, not a language that has them
+NARROW_TABLE = 0.6  # of the text's width
 SAME_PHRASE = 1.0  # pieces of a row with less white between them are read together
 
 
@@ -36,10 +37,34 @@ Row = tuple[Piece, ...]
 
 
 def page_rows(page: Page) -> list[Row]:
-    """The rows of a page from top to bottom, without regard to its columns."""
+    """The rows of a page from top to bottom across its columns, but those of a table in one column by themselves."""
     lines = without_stray_accents(page.lines)
-    pieces = [piece for line in lines for piece in split(line, page.number)]
-    return [tuple(pieces[n] for n in row) for row in rows_of([piece.box for piece in pieces])]
+    apart = _tables_in_a_column(page)
+    groups: dict[int, list[Piece]] = {}
+    place = 0
+    for number, block in enumerate(page.blocks):
+        own = lines[place : place + len(block.lines)]
+        place += len(block.lines)
+        group = groups.setdefault(number if number in apart else -1, [])
+        group += [piece for line in own for piece in split(line, page.number)]
+    rows = [
+        tuple(pieces[n] for n in row) for pieces in groups.values() for row in rows_of([piece.box for piece in pieces])
+    ]
+    return sorted(rows, key=lambda row: row[0].box[1] + row[0].box[3])
+
+
+def _tables_in_a_column(page: Page) -> set[int]:
+    """The numbers of the table blocks that are narrow beside the text: what stands next to them is no row of theirs."""
+    if not page.lines:
+        return set()
+    left, _, right, _ = surround(line.box for line in page.lines)
+    return {
+        number
+        for number, block in enumerate(page.blocks)
+        if block.kind == "table"
+        and len(block.lines) > 3
+        and block.box[2] - block.box[0] < NARROW_TABLE * (right - left)
+    }
 
 
 def without_stray_accents(lines: Sequence[Line]) -> Sequence[Line]:

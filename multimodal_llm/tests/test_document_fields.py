@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multimodal_llm.document_understanding.document import Page
+from multimodal_llm.document_understanding.document import Block, Page
 from multimodal_llm.document_understanding.fields import find_fields
 from multimodal_llm.document_understanding.key_values import find_pairs
 from multimodal_llm.document_understanding.parties import strip_registration
@@ -192,3 +192,14 @@ def test_a_clock_is_no_key_and_an_address_of_the_web_neither():
 
 def test_several_keys_on_one_line_are_parted():
     assert pairs_of("RECEIPT #: CSP0397224 DATE: 13/07/2017\n") == {"RECEIPT #": "CSP0397224", "DATE": "13/07/2017"}
+
+
+def test_a_table_in_one_column_does_not_mix_with_the_text_beside_it():
+    page = page_of("a line of text that runs on   Harbour   Pages\nand its second line goes on   Hull   120\n")
+    lines = page.lines
+    prose, table = ([line for line in lines if (line.box[0] > 200) == right] for right in (False, True))
+    box = (table[0].box[0], table[0].box[1], table[1].box[2], table[-1].box[3])
+    blocks = (Block("text", prose[0].box, 0.9, tuple(prose)), Block("table", box, 0.9, tuple(table)))
+    mixed = page_rows(page)
+    apart = page_rows(Page(1, page.width, page.height, "ocr", blocks=blocks))
+    assert [len(row) for row in mixed] == [3, 3] and sorted(len(row) for row in apart) == [1, 1, 2, 2]

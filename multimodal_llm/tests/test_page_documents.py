@@ -1,6 +1,5 @@
 """The page's documents, played without a browser, on a page that was read before."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,13 @@ def open_page(run_page, tmp_path, monkeypatch):
     monkeypatch.setattr(page_documents, "read_page", receipt)
     monkeypatch.setattr(page_documents, "sheets_of", lambda *_: 1)
     monkeypatch.setattr(page_documents, "encoder", lambda: lambda texts: np.eye(len(texts)))
-    return partial(run_page, PAGE)
+
+    def with_sample(**asked):
+        page = run_page(PAGE, **asked)
+        page.session_state["document_sample"] = "receipt"
+        return page.run()
+
+    return with_sample
 
 
 def say(key, language="en", **values):
@@ -51,6 +56,12 @@ def test_a_sample_is_read_and_its_fields_are_shown_in_both_languages(open_page, 
     [fields] = [table.value for table in page.dataframe if say("documents_value", language) in table.value]
     assert "MAPLE & RYE BAKERY LTD" in set(fields[say("documents_value", language)])
     assert "30.29" in set(fields[say("documents_value", language)])
+
+
+def test_nothing_is_read_before_a_document_is_chosen(open_page, run_page, monkeypatch):
+    monkeypatch.setattr(page_documents, "read_page", None)
+    page = run_page(PAGE)
+    assert not page.exception and say("documents_none") in shown(page.info)
 
 
 def test_a_question_is_answered_with_what_speaks_for_it(open_page):
