@@ -17,6 +17,7 @@ from multimodal_llm.document_understanding.rows import (
     join,
     overlap,
     part,
+    surround,
     together,
     united,
 )
@@ -53,7 +54,7 @@ NUMBER = re.compile(
 )
 WEB = re.compile(r"@|www\.|https?:|\.com\b|\.cn\b|e-?mail|邮箱|网址", re.IGNORECASE)
 BUYER = re.compile(
-    r"^(bill(ed)?to|ship(ped)?to|soldto|deliverto|customer|client|attn|attention|buyer|购买方|购方|买方|客户|收货)"
+    r"^to$|^(bill(ed)?to|ship(ped)?to|soldto|deliverto|customer|client|attn|attention|buyer|购买方|购方|买方|客户|收货)"
 )
 ISSUER = re.compile(
     r"^(company|companyname|seller|vendor|supplier|merchant|merchantname|from|issuedby|商户|商户名称|销售方|销售方名称|卖方|"
@@ -185,9 +186,11 @@ def strip_registration(name: str) -> str:
     """A company's line without the number in brackets, or after the name, under which it is registered."""
     name = re.sub(r"\s*[(（\[][^()（）]*\d{3}[^()（）]*[)）\]]?\s*\S{0,1}$", "", name)
     name = re.sub(r"\s+\d{5,}-?\s?[A-Z]?$", "", name)
-    name = re.sub(r"\bS[^D\W]N\.? BHD\b", "SDN BHD", name)  # letters that look alike, in a form that is known
+    name = re.sub(r"\bS[I0O]N BHD\b", "SDN BHD", name)  # letters that look alike, in a form that is known
     name = re.sub(r"\b5/B$", "S/B", name)
-    return name.strip(" :：*-_.|·") + ("." if re.search(r"(Inc|Ltd|Co|Corp)\.$", name, re.IGNORECASE) else "")
+    # The last point belongs to the name where that is an abbreviation.
+    point = "." if re.search(r"(\b(Inc|Ltd|Co|Corp)|\b\w+\.\s?\w+)\.$", name, re.IGNORECASE) else ""
+    return name.strip(" :：*-_.|·") + point
 
 
 def address_points(line: Piece) -> float:
@@ -284,13 +287,17 @@ def _buyer_lines(head: Sequence[Sequence[Piece]]) -> set[Piece]:
     """Lines that name whom the document is for: a label such as "Bill to", and the lines below it in its column."""
     buyers: set[Piece] = set()
     for number, row in enumerate(head):
-        for label in row:
+        for place, label in enumerate(row):
             if not BUYER.search(compact(label.text)):
                 continue
             buyers.add(label)
+            column = label.box
+            if label.text.rstrip().endswith((":", "：")) and place + 1 < len(row):
+                buyers.add(row[place + 1])
+                column = surround([column, row[place + 1].box])
             floor = label.box[3]
             for below in head[number + 1 : number + 8]:
-                under = [line for line in below if overlap(line.box, label.box) > 0.3]
+                under = [line for line in below if overlap(line.box, column) > 0.3]
                 if not under or under[0].box[1] - floor > 1.5 * label.height:
                     break
                 buyers.update(under)

@@ -243,6 +243,81 @@ A bronze plate on its north side tells the height of every flood.
 The highest of them came in the spring of 1954 after three weeks of rain.
 """
 
+HOTEL = """
+                 HOTEL BELVEDERE S.A.R.L.
+              14 rue des Lilas, 75011 Paris
+Guest: M. Durand                  Invoice date: 02.06.2023
+Arrival: 30.05.2023               Departure: 02.06.2023
+Room 3 nights                      360,00
+City tax                             9,90
+Breakfast                           36,00
+Total TTC EUR                      405,90
+Paid by card                       405,90
+"""
+
+NASI_KANDAR = """
+#     NASI KANDAR PELITA BARU
+#          SDN. BHD.
+   (Co. No. 771122-X)
+   149, JALAN AMPANG,
+   50450 KUALA LUMPUR
+   SST ID : W10-1808-32000123
+   Inv : 22817     10-09-2019 20:15
+  Nasi Kandar Ayam       12.50
+  Teh Tarik               2.80
+  Total                  15.30
+  Service Tax 6%          0.92
+  Rounding               -0.02
+  Nett Total             16.20
+  Cash                   20.00
+  Balance                 3.80
+"""
+
+BISTRO_ZH = """
+#        和顺小馆
+桌号：A12      人数：4
+时间：2023-11-02 18:33
+宫保鸡丁      38.00
+米饭  x4       8.00
+消费合计：46.00
+优惠金额：6.00
+实付金额：40.00
+支付方式：微信支付
+电话：010-62345678
+地址：北京市朝阳区光华路 9 号
+"""
+
+GROCERY = """
+#   FRESH VALLEY MARKET #221
+   3300 W Pico Blvd
+   Los Angeles CA 90019
+   Store (323) 555-0199
+ BANANAS          1.29 F
+ MILK 1 GAL       4.59 F
+ SHAMPOO          6.99 T
+   TAX            0.66
+   BALANCE       13.53
+   DEBIT         13.53
+   CHANGE         0.00
+ 08/22/23 06:41PM 221 4 0098
+"""
+
+STUDIO = """
+INVOICE
+From: Ilse Brandt Design Studio            Invoice #: 0093
+      22 Canal Row, Unit 7                 Date: 2024-02-09
+      Albany, NY 12207                     Terms: Net 30
+
+To:   Kestrel Publishing Inc.
+      500 Fifth Avenue, New York, NY 10110
+
+Cover design                                       $1,800.00
+Revisions (4 h)                                      $480.00
+Subtotal                                           $2,280.00
+Discount                                            -$180.00
+TOTAL                                              $2,100.00
+"""
+
 EXPECTED = {
     "diner": (DINER, {
         "company": "BLUE HERON DINER", "date": "03/14/2024", "total": "44.54",
@@ -274,5 +349,24 @@ EXPECTED = {
     }),
     "card_slip_zh": (CARD_SLIP_ZH, {"company": "老城根火锅店", "date": "2023/12/31", "total": "258.00"}),
     "fuel": (FUEL, {"company": "SHORELINE FUEL", "date": "2023-07-09", "total": "63.03"}),
+    "hotel": (HOTEL, {
+        "company": "HOTEL BELVEDERE S.A.R.L.", "date": "02.06.2023", "total": "405,90",
+        "address": "14 rue des Lilas, 75011 Paris",
+    }),
+    "nasi_kandar": (NASI_KANDAR, {
+        "company": "NASI KANDAR PELITA BARU SDN. BHD.", "date": "10-09-2019", "total": "16.20",
+        "address": "149, JALAN AMPANG, 50450 KUALA LUMPUR",
+    }),
+    "bistro_zh": (BISTRO_ZH, {
+        "company": "和顺小馆", "date": "2023-11-02", "total": "40.00", "address": "北京市朝阳区光华路 9 号",
+    }),
+    "grocery": (GROCERY, {
+        "company": "FRESH VALLEY MARKET #221", "date": "08/22/23", "total": "13.53",
+        "address": "3300 W Pico Blvd Los Angeles CA 90019",
+    }),
+    "studio": (STUDIO, {
+        "company": "Ilse Brandt Design Studio", "date": "2024-02-09", "total": "2,100.00",
+        "address": "22 Canal Row, Unit 7 Albany, NY 12207",
+    }),
 }  # fmt: skip
 """What a person reads off each: the fields that are there. The forms are in none of them: see the questions' tests."""
