@@ -12,7 +12,6 @@ python -m multimodal_llm.benchmark tables --data PUBTABNET_DIR   are a table's r
 from pathlib import Path
 
 from multimodal_llm.caption_benchmark import CaptionsConfig, captions
-from multimodal_llm.clip_benchmark import SearchConfig, ZeroShotConfig, search, zero_shot
 from multimodal_llm.document_benchmark import (
     DocumentsConfig,
     LayoutConfig,
@@ -21,7 +20,9 @@ from multimodal_llm.document_benchmark import (
     layout,
     tables,
 )
+from multimodal_llm.search_benchmark import SearchConfig, search
 from multimodal_llm.vqa_benchmark import VqaBenchmarkConfig, vqa
+from multimodal_llm.zero_shot_benchmark import ZeroShotConfig, zero_shot
 from shared.benchmark import Benchmark, run_benchmarks
 from shared.errors import run_program
 

@@ -17,8 +17,6 @@ from shared.timing import Timer
 
 log = get_logger(__name__)
 
-AT_ONCE = 32  # photos that lie in memory together
-
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionConfig:
@@ -35,7 +33,7 @@ class CaptionConfig:
 def caption(config: CaptionConfig, files: Sequence[str]) -> dict[str, Any]:
     """Caption the files. One that cannot be read is reported and left out; raises UserError where none can."""
     from multimodal_llm.image_captioning.captioner import load_captioner
-    from multimodal_llm.images import load_image
+    from multimodal_llm.images import AT_ONCE, LARGE_ENOUGH, load_image
 
     if not files:
         raise UserError("no photos: give some after the options")
@@ -46,14 +44,14 @@ def caption(config: CaptionConfig, files: Sequence[str]) -> dict[str, Any]:
             readable = {}
             for file in files[start : start + AT_ONCE]:
                 try:
-                    readable[file] = load_image(file)
+                    readable[file] = load_image(file, largest_side=LARGE_ENOUGH)
                 except UserError as error:
                     errors.append({"file": file, "error": str(error)})
                     log.warning("%s", error)
             if readable:
                 found = captioner.caption(list(readable.values()), config.prefix)
                 captions += [{"file": file, **asdict(one)} for file, one in zip(readable, found, strict=True)]
-            update(start + AT_ONCE)
+            update(min(start + AT_ONCE, len(files)))
     if not captions:
         raise UserError(errors[0]["error"])
     return {"captions": captions, "errors": errors, "seconds": timer.seconds}

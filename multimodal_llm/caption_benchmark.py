@@ -6,13 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from multimodal_llm.images import AT_ONCE, load_image, load_in_batches
 from shared.benchmark import BenchmarkConfig, Outcome
 from shared.config import check
 from shared.errors import UserError
-from shared.logging import progress_bar
 from shared.timing import Timer
 
-AT_ONCE = 32  # photos that lie in memory together
 CONSTANTS, PHOTOS_TO_CHOOSE_BY = 40, 200
 EXAMPLES = 6
 
@@ -75,7 +74,8 @@ def captions(config: CaptionsConfig) -> Outcome:
         _row(f"always: {constant}", caption_scores([constant] * len(photos), references), len(photos)),
     ]
     tagger = TagCaptioner.load()
-    tags = _tags(tagger, photos)
+    looked = load_in_batches([photo.file for photo in photos], "tags")
+    tags = [names for pictures in looked for names in tagger.tags(pictures)[0]]
     if config.n_tags:
         few = slice(min(config.n_tags, len(photos)))
         rows.append(_row("tags and smollm2", caption_scores(tagger.write(tags[few]), references[few]), len(tags[few])))
@@ -117,29 +117,12 @@ def unseen(photos: Sequence[Any], captioner: str) -> tuple[list[Any], int]:
 
 def _caption(captioner: Any, photos: Sequence[Any]) -> tuple[list[Any], float]:
     """A caption for each photo, and photos a second from the file to the sentence, after one batch to warm up."""
-    from multimodal_llm.images import load_image
-
-    def batch(start: int) -> list[Any]:
-        return captioner.caption([load_image(photo.file) for photo in photos[start : start + AT_ONCE]])
-
-    said: list[Any] = []
-    batch(0)
-    with Timer() as timer, progress_bar("captions", len(photos)) as update:
-        for start in range(0, len(photos), AT_ONCE):
-            said += batch(start)
-            update(len(said))
+    files, said = [photo.file for photo in photos], []
+    captioner.caption([load_image(file) for file in files[:AT_ONCE]])
+    with Timer() as timer:
+        for pictures in load_in_batches(files, "captions"):
+            said += captioner.caption(pictures)
     return said, timer.rate(len(said))
-
-
-def _tags(tagger: Any, photos: Sequence[Any]) -> list[list[str]]:
-    from multimodal_llm.images import load_image
-
-    tags: list[list[str]] = []
-    with progress_bar("tags", len(photos)) as update:
-        for start in range(0, len(photos), AT_ONCE):
-            tags += tagger.tags([load_image(photo.file) for photo in photos[start : start + AT_ONCE]])[0]
-            update(len(tags))
-    return tags
 
 
 def _beside_four(caption_of: Any, references: Sequence[Sequence[str]]) -> dict[str, float]:

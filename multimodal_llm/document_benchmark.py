@@ -215,7 +215,7 @@ def _boxes(found: Iterator[list[float]]) -> Any:
 
 def tables(config: TablesConfig) -> Outcome:
     from multimodal_llm.document_understanding.table_metrics import teds, tree_of_html
-    from multimodal_llm.document_understanding.tables import find_table, horizontal_rules, to_html
+    from multimodal_llm.document_understanding.tables import read_table, to_html
 
     file = Path(config.data) / "examples.jsonl"
     try:
@@ -228,7 +228,7 @@ def tables(config: TablesConfig) -> Outcome:
             picture, lines = _read_lines(Path(config.data) / "images" / example["filename"], config.threads or 0)
             right = tree_of_html(_reference(example["html"]))
             box = (0, 0, picture.shape[1], picture.shape[0])
-            table = find_table(lines, horizontal_rules(picture, box))
+            table = read_table(lines, picture, box)
             for name, text in (("", to_html(table) if table else "<table></table>"), ("rows_", _rows_only(lines))):
                 tree = tree_of_html(text)
                 scores[f"{name}structure"].append(teds(tree, right, structure_only=True))

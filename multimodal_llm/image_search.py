@@ -29,7 +29,8 @@ class IndexConfig:
     index: str = "photos.index"
     """Folder of the index, or a Milvus address (http://...:19530)."""
     space: str = "auto"
-    """Where pictures and words meet: joint (ours, non-commercial), conse (free), conse-e5 (Chinese), or a CLIP."""
+    """Where pictures and words meet: joint (ours, non-commercial), conse (free), conse-e5 (Chinese), or a CLIP; by
+    default what the index was made with, a new one with joint."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     engine: Literal["local", "ray"] = "local"
@@ -40,6 +41,7 @@ class IndexConfig:
     """Processes that encode on the cluster."""
 
     def __post_init__(self) -> None:
+        check(bool(self.index.strip()), "index", repr(self.index), "name a folder")
         check(self.workers >= 1, "workers", self.workers, "give at least 1")
 
 
@@ -89,14 +91,15 @@ def index(config: IndexConfig, folders: Sequence[str]) -> dict[str, Any]:
         raise UserError("no folders: give some after the options")
     if missing := [folder for folder in folders if not Path(folder).expanduser().exists()]:
         raise UserError(f"{missing[0]}: no such folder: check the path (nothing was changed)")
-    space = load_space(config.space, config.device)
+    name = config.space if config.space != "auto" else space_of(config.index)
+    space = load_space(name, config.device)
     opened = open_index(
         config.index, {"space": space.name, "fingerprint": space.fingerprint, "width": str(space.width)}
     )
     if config.engine == "ray":
         from multimodal_llm.clip_applications.ray_encode import encode_with_ray
 
-        encode: Any = partial(encode_with_ray, config.space, workers=config.workers, address=config.address)
+        encode: Any = partial(encode_with_ray, name, workers=config.workers, address=config.address)
     else:
         encode = partial(encode_here, space)
     with Timer() as timer, progress_bar("photos", None) as show:
@@ -132,7 +135,8 @@ def query(config: QueryConfig, texts: Sequence[str]) -> dict[str, Any]:
     space = load_space(opened.settings["space"], config.device)
     if space.fingerprint != opened.settings["fingerprint"]:
         raise UserError(f"--index {config.index}: its vectors are of another version of {space.name}: index anew")
-    warn_of_script(space, asked.texts)
+    refuse_script(space, asked, config.index)
+    asked.vector(space)  # a model is loaded when it is first used, which is no part of a search
     with Timer() as timer:
         results = ImageSearch(space, opened).search(asked, config.k, cut=not config.always, folded=not config.unfolded)
     opened.close()
@@ -179,10 +183,24 @@ def open_index(address: str, settings: dict[str, str] | None = None) -> Any:
     return ImageIndex(address, settings)
 
 
-def warn_of_script(space: Any, texts: Sequence[str]) -> None:
-    """Say so where the space's text encoder cannot read what was typed."""
-    if space.reads_chinese is False and any(ord(character) > 0x2E7F for text in texts for character in text):
-        log.warning("the space %s reads English only: index with --space conse-e5 to search in Chinese", space.name)
+def space_of(address: str) -> str:
+    """The name of the space that an index was made with, `auto` where there is none yet."""
+    try:
+        opened = open_index(address)
+    except UserError:
+        return "auto"
+    opened.close()
+    return opened.settings["space"]
+
+
+def refuse_script(space: Any, asked: Any, index: str) -> None:
+    """Raise UserError where the space's text encoder cannot read what was typed: it would answer with nonsense."""
+    if space.reads_chinese is False and not asked.is_latin:
+        words = " ".join((*asked.texts, *asked.not_texts))
+        raise UserError(
+            f"{words:.40}: {index} is in the space {space.name}, which reads English only: "
+            f"run `{PROGRAM} index FOLDER --space conse-e5 --index zh.index`, and query that index"
+        )
 
 
 COMMANDS: dict[str, tuple[type, Any]] = {

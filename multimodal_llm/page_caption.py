@@ -1,24 +1,15 @@
 """The demo page's first part: drop a photo, get a sentence and how sure the model is of it."""
 
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import streamlit as st
 from PIL import Image
 
 from multimodal_llm.image_captioning.captioner import Caption, left_out, load_captioner
-from multimodal_llm.images import load_image
-from multimodal_llm.visual_question_answering.drawings import draw
+from multimodal_llm.page_pictures import Say, photo_or_sample
 from shared.errors import UserError
 
 UNSURE = 0.4  # mean probability of a word below which the sentence is called a guess; a choice, not a measurement
-LARGEST_MB = 25
-
-
-class Say(Protocol):
-    """A phrase of the page in the visitor's language."""
-
-    def __call__(self, key: str, **values: object) -> str: ...
 
 
 def show(say: Say) -> None:
@@ -27,7 +18,7 @@ def show(say: Say) -> None:
         st.info(say("captioner_left_out", reason=reason))
     left, right = st.columns([2, 3], gap="large")
     with left:
-        picture = chosen_picture(say)
+        picture = photo_or_sample(say, "caption", note=say("caption_sample_help"))
         if picture is not None:
             st.image(picture, width="stretch")
     with right:
@@ -37,24 +28,6 @@ def show(say: Say) -> None:
             describe(picture, say)
         with st.expander(say("caption_limits_title")):
             st.markdown(say("caption_limits"))
-
-
-def chosen_picture(say: Say) -> Image.Image | None:
-    """The photo that was dropped, else a drawing where one is asked for."""
-    file = st.file_uploader(say("photo"), key="photo", max_upload_size=LARGEST_MB)
-    drawn = st.toggle(say("try_drawing"), key="caption_drawing", help=say("try_drawing_help"))
-    if file is not None:
-        return picture_in(file, say)
-    return draw("three_shapes", np.random.default_rng(4), size=384) if drawn else None
-
-
-def picture_in(file: Any, say: Say) -> Image.Image | None:
-    """The picture in an uploaded file; what is wrong with it is said in place."""
-    try:
-        return load_image(file.getvalue())
-    except UserError as error:
-        st.error(say("bad_picture", name=file.name, reason=str(error).removeprefix("the picture: ")))
-        return None
 
 
 def describe(picture: Image.Image, say: Say) -> None:

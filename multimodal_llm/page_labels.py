@@ -1,20 +1,17 @@
 """The demo page's third part: labels of one's own for a photo, and the classes behind each answer."""
 
-import numpy as np
 import streamlit as st
 from PIL import Image
 
+from multimodal_llm.clip_applications.query import is_latin
 from multimodal_llm.clip_applications.zero_shot_classification import (
     Classification,
     clean_labels,
-    is_latin,
     load_classifier,
 )
-from multimodal_llm.page_caption import LARGEST_MB, Say, picture_in
-from multimodal_llm.visual_question_answering.drawings import draw
+from multimodal_llm.page_pictures import SAMPLES, Say, photo_or_sample
 from shared.errors import UserError
 
-SAMPLES = ("temple", "flower", "drawing")
 MOST_LABELS = 200  # of a page; the command takes more
 SHOWN = 8
 WORTH_A_REASON = 0.01  # of the probability; what moved a label that lost wholly says nothing
@@ -24,12 +21,13 @@ def show(say: Say) -> None:
     st.markdown(say("labels_lead"))
     left, right = st.columns([2, 3], gap="large")
     with left:
-        picture = chosen_picture(say)
+        picture = photo_or_sample(say, "labels", default=SAMPLES[0])
         if picture is not None:
             st.image(picture, width="stretch")
     with right:
         typed = st.text_area(say("labels"), key="labels", help=say("labels_help"), height=80)
-        st.button(say("labels_try", labels=say("labels_example")), on_click=type_labels, args=(say("labels_example"),))
+        example = say("labels_example")
+        st.button(say("labels_try", labels=example), key="labels_try", on_click=type_labels, args=(example,))
         if picture is None:
             st.info(say("no_picture"))
         elif typed:
@@ -40,32 +38,6 @@ def show(say: Say) -> None:
 
 def type_labels(labels: str) -> None:
     st.session_state["labels"] = labels
-
-
-def chosen_picture(say: Say) -> Image.Image | None:
-    """The photo that was dropped, else a sample."""
-    file = st.file_uploader(say("photo"), key="labels_photo", max_upload_size=LARGEST_MB)
-    if file is not None:
-        return picture_in(file, say)
-    name = st.segmented_control(
-        say("sample"),
-        SAMPLES,
-        default=SAMPLES[0],
-        required=True,
-        format_func=lambda name: say(f"sample.{name}"),
-        key="labels_sample",
-    )
-    return sample(name)
-
-
-@st.cache_data(show_spinner=False)
-def sample(name: str) -> Image.Image:
-    """A photo that comes with scikit-learn, or a drawing of ours."""
-    if name == "drawing":
-        return draw("three_shapes", np.random.default_rng(4), size=384)
-    from sklearn.datasets import load_sample_image
-
-    return Image.fromarray(load_sample_image({"temple": "china.jpg", "flower": "flower.jpg"}[name]))
 
 
 def answer(picture: Image.Image, typed: str, say: Say) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from multimodal_llm.page_caption import LARGEST_MB, Say, picture_in
+from multimodal_llm.page_pictures import LARGEST_MB, Say, picture_in
 from multimodal_llm.visual_question_answering.config import SHIPPED
 from multimodal_llm.visual_question_answering.data_loader import COLORS, SHAPES
 from multimodal_llm.visual_question_answering.drawings import PICTURE_KINDS, draw, draw_shape

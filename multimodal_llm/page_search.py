@@ -1,5 +1,6 @@
 """The demo page's fourth part: search a folder of photos by words and a picture, with plus and minus."""
 
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -10,10 +11,10 @@ from multimodal_llm.clip_applications.image_search import Hit, ImageSearch, Resu
 from multimodal_llm.clip_applications.index_update import encode_here, update
 from multimodal_llm.clip_applications.joint_space import left_out
 from multimodal_llm.clip_applications.query import Query, parse
-from multimodal_llm.clip_applications.spaces import DEFAULT, FREE, NamedSpace, load_space
-from multimodal_llm.image_search import parts, warn_of_script
+from multimodal_llm.clip_applications.spaces import CHINESE, DEFAULT, FREE, NamedSpace, load_space
+from multimodal_llm.image_search import parts
 from multimodal_llm.images import load_image
-from multimodal_llm.page_caption import LARGEST_MB, Say, picture_in
+from multimodal_llm.page_pictures import LARGEST_MB, Say, picture_in
 from shared.errors import UserError
 
 FOLDER = "runs/multimodal_llm/page-index"  # of the page's index, one for each space
@@ -39,9 +40,13 @@ def show(say: Say) -> None:
             st.caption(say("search_count", n=f"{photos_in_index():,}"))
             return
         query = asked(text, minus, picture)
+        name = usual_space() if query.is_latin else CHINESE
+        if not photos_in_index(name):
+            st.info(say("search_no_chinese"))
+            return
         if query.not_texts:
             st.caption(say("search_subtracted", words=", ".join(query.not_texts)))
-        results = search(query, not always)
+        results = search(query, name, not always)
     except UserError as error:
         st.error(say("fault", reason=error))
         return
@@ -56,18 +61,20 @@ def asked(text: str, minus: str, picture: Image.Image | None) -> Query:
 
 def bring_up_to_date(say: Say) -> None:
     folder = st.text_input(say("folder"), key="search_folder", placeholder="~/Pictures")
+    chinese = st.toggle(say("search_chinese"), key="search_chinese", help=say("search_chinese_help"))
     if not st.button(say("bring_up_to_date"), key="search_update", disabled=not folder.strip()):
         return
     bar = st.progress(0.0, text=say("looking"))
     try:
-        made = index(create=True)
-        changes = update(
-            made,
-            [folder.strip()],
-            lambda files: encode_here(space(), files),
-            progress=lambda done, total: bar.progress(done / max(total, 1), text=f"{done:,} / {total:,}"),
-        )
-        made.close()
+        for name in (CHINESE, usual_space()) if chinese else (usual_space(),):
+            made = index(name, create=True)
+            changes = update(
+                made,
+                [folder.strip()],
+                partial(encode_here, space(name)),
+                progress=lambda done, total: bar.progress(done / max(total, 1), text=f"{done:,} / {total:,}"),
+            )
+            made.close()
     except UserError as error:
         st.error(say("fault", reason=error))
         return
@@ -115,36 +122,40 @@ def thumbnail(path: str, changed_ns: int) -> Image.Image:
     return ImageOps.fit(load_image(path), (THUMBNAIL, THUMBNAIL))
 
 
-@st.cache_resource(show_spinner=False)
-def space() -> NamedSpace:
-    return load_space()
+@st.cache_resource(show_spinner=False, max_entries=2)
+def space(name: str) -> NamedSpace:
+    return load_space(name)
 
 
-def index(create: bool = False) -> ImageIndex:
-    """The page's index, for which no model is loaded unless it is to be made.
+def usual_space() -> str:
+    """The space of queries in English."""
+    return FREE if left_out() else DEFAULT
+
+
+def index(name: str, create: bool = False) -> ImageIndex:
+    """The page's index in this space, for which no model is loaded unless it is to be made.
 
     Raises UserError where there is none and `create` is false, and where it is of other weights.
     """
-    folder = f"{FOLDER}-{FREE if left_out() else DEFAULT}"
+    folder = f"{FOLDER}-{name}"
     if not create:
         return ImageIndex(folder)
-    used = space()
+    used = space(name)
     return ImageIndex(folder, {"space": used.name, "fingerprint": used.fingerprint, "width": str(used.width)})
 
 
-def photos_in_index() -> int:
+def photos_in_index(name: str | None = None) -> int:
     try:
-        opened = index()
+        opened = index(name or usual_space())
     except UserError:
         return 0
     opened.close()
     return len(opened)
 
 
-def search(query: Query, cut: bool) -> Results:
-    warn_of_script(space(), query.texts)
-    opened = index(create=True)  # which refuses vectors of other weights
+def search(query: Query, name: str, cut: bool) -> Results:
+    opened = index(name, create=True)  # which refuses vectors of other weights
     try:
-        return ImageSearch(space(), opened).search(query, MOST, cut=cut)
+        return ImageSearch(space(name), opened).search(query, MOST, cut=cut)
     finally:
         opened.close()

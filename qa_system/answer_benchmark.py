@@ -37,6 +37,7 @@ SHOWN = (
     "own_words",
     "n",
 )
+HERE = "here"  # the source of a row that this run measured
 WRITTEN = 200  # questions that a language model is given
 
 
@@ -59,7 +60,8 @@ class AnswersConfig(BenchmarkConfig):
 
     @property
     def variant(self) -> str:
-        return f"-{Path(self.data).stem}"
+        name = Path(self.data).stem.replace(".", "-")  # the READMEs' markers end a file's name at a dot
+        return f"-{name}"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,6 +71,7 @@ class AnswersConfig(BenchmarkConfig):
 
 
 def measure_answers(config: AnswersConfig) -> Outcome:
+    from qa_system.evaluation.published import PUBLISHED_ANSWERS
     from qa_system.generation.answer_generator import AnswerGenerator, AnswerSettings
     from qa_system.retrieval.text_analysis import is_han
 
@@ -86,7 +89,11 @@ def measure_answers(config: AnswersConfig) -> Outcome:
             result[name] = measured(AnswerGenerator(store, replace(settings, generator=name)), some, texts, name)
         store.close()
     generators = {"extractive": result, **{name: part for name, part in result.items() if isinstance(part, dict)}}
-    rows = [{"generator": name, **{key: part[key] for key in SHOWN}} for name, part in generators.items()]
+    rows = [
+        {"generator": name, **{key: part[key] for key in SHOWN}, "source": HERE} for name, part in generators.items()
+    ]
+    if "squad" in Path(config.data).name:
+        rows += PUBLISHED_ANSWERS
     counts = {"data": Path(config.data).name, "documents": len(texts), "n_excluded": n_excluded}
     return Outcome({**counts, **result}, rows)
 

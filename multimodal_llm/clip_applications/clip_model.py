@@ -2,8 +2,7 @@
 
 CLIP (Radford et al. 2021, arXiv 2103.00020) and SigLIP (Zhai et al. 2023, arXiv 2303.15343) bring a picture and a text
 into one space by two transformers. They differ in what a cosine means: CLIP's are compared with those of the other
-labels (softmax), SigLIP's each says on its own how well a label fits (sigmoid). What this file adds: the right pieces
-of a checkpoint put together without torchvision, and the clear refusal of what is another model.
+labels (softmax), SigLIP's each says on its own how well a label fits (sigmoid).
 """
 
 from collections.abc import Sequence
@@ -12,13 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from torch.nn import functional as F
 
-from shared.devices import choose_device
+from multimodal_llm.hub_checkpoint import find_checkpoint, load_checkpoint
 from shared.errors import UserError
-from shared.hub import resolve_model
-from shared.runs import read_json
 
 SUGGESTION = "conse"  # what needs no hub
 TEMPLATES = {
@@ -50,29 +46,17 @@ class ClipModel:
     @classmethod
     def load(cls, name: str, device: str = "auto") -> "ClipModel":
         """From a folder or the hub. Raises UserError where there is none, or it is neither CLIP nor SigLIP."""
-        from transformers import AutoTokenizer, CLIPModel, SiglipModel
+        from transformers import CLIPModel, SiglipModel
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
         from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-        from transformers.utils import logging as transformers_logging
 
         classes = {"clip": (CLIPModel, CLIPImageProcessorPil), "siglip": (SiglipModel, SiglipImageProcessorPil)}
-        folder = resolve_model(name, suggestion=SUGGESTION)
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{name}: no config.json in it, so no model: give the folder or hub name of a CLIP")
-        kind = read_json(folder / "config.json").get("model_type")
+        folder, settings = find_checkpoint(name, SUGGESTION)
+        kind = settings.get("model_type")
         if kind not in classes:
             raise UserError(f"{name}: its model is {kind}, neither clip nor siglip: give another, or {SUGGESTION}")
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        model_class, pictures_class = classes[kind]
-        try:
-            model = model_class.from_pretrained(folder, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            pictures = pictures_class.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{name}: no {kind} can be loaded from it ({reason}): use {SUGGESTION}") from error
-        return cls(name, model.to(choose_device(device).value), tokenizer, pictures)
+        parts = load_checkpoint(name, folder, *classes[kind], SUGGESTION, device)
+        return cls(name, parts.model, parts.tokenizer, parts.pictures)
 
     @property
     def fingerprint(self) -> str:

@@ -20,7 +20,7 @@ Letters in shapes: N photos, L labels, C classes, D = 384.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -90,13 +90,12 @@ class Meanings:
         Raises UserError for an unknown name.
         """
         reader, templates = load_text_encoder(name), TEMPLATES.get(name, ("{}",))
-        recipe = "|".join([ASSETS[name].sha256, ASSETS["imagenet-names"].sha256, *templates, str(SYNONYM_SHARE)])
-        kept = asset_path(name).parent / f"{name}-classes-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.npy"
-        if not kept.is_file():
+
+        def make() -> np.ndarray:
             new = cls.of(reader, templates)
-            with atomic_path(kept) as draft, open(draft, "wb") as file:
-                np.save(file, np.vstack([new.mean, new.name_vectors]).astype(np.float32))
-        mean, *names = np.load(kept, allow_pickle=False)
+            return np.vstack([new.mean, new.name_vectors])
+
+        mean, *names = kept_classes(name, [*templates, str(SYNONYM_SHARE)], make)
         return cls(reader, templates, mean, np.stack(names))
 
     def encode(self, labels: Sequence[str], templates: Sequence[str] | None = None) -> np.ndarray:
@@ -104,6 +103,17 @@ class Meanings:
         if not len(labels):
             return np.empty((0, WIDTH), dtype=np.float32)
         return unit(_encode(self.reader, templates or self.templates, labels) - self.mean)
+
+
+def kept_classes(reader: str, recipe: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What a text encoder makes of the classes' names: computed once for each recipe, and kept beside the encoder."""
+    parts = "|".join([ASSETS[reader].sha256, ASSETS["imagenet-names"].sha256, *recipe])
+    kept = asset_path(reader).parent / f"{reader}-classes-{hashlib.sha256(parts.encode()).hexdigest()[:12]}.npy"
+    if not kept.is_file():
+        vectors = make().astype(np.float32)
+        with atomic_path(kept) as draft, open(draft, "wb") as file:
+            np.save(file, vectors)
+    return np.load(kept, allow_pickle=False)
 
 
 def _encode(reader: TextEncoder, templates: Sequence[str], labels: Sequence[str]) -> np.ndarray:

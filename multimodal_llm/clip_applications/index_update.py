@@ -18,11 +18,12 @@ from PIL import Image
 
 from multimodal_llm.clip_applications.duplicates import difference_hash
 from multimodal_llm.clip_applications.image_index import Broken, Photo
-from multimodal_llm.images import load_image
+from multimodal_llm.images import LARGE_ENOUGH, load_image
 from shared.errors import UserError, describe_os_error
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
 BATCH = 32
+BAD_NAME = "its name is not UTF-8: rename it"
 
 Progress = Callable[[int, int], None]
 
@@ -93,7 +94,8 @@ def update(
     changed: a drive that is not mounted must not empty the index.
     """
     roots = [Path(folder).expanduser().resolve() for folder in folders]
-    here = {file.path: file for file in find_files(roots)}
+    found = {file.path: file for file in find_files(roots)}
+    here = {path: file for path, file in found.items() if _is_text(path)}
     known, known_broken, changes = index.photos(), index.broken(), Changes()
     gone = {path for path in (*known, *known_broken) if path not in here and _is_below(path, roots)}
     new = []
@@ -132,6 +134,7 @@ def update(
     changes.broken = [
         {"file": file.path, "reason": file.reason} for file in index.broken().values() if file.path in here
     ]
+    changes.broken += [{"file": _as_text(path), "reason": BAD_NAME} for path in found if path not in here]
     return changes
 
 
@@ -180,7 +183,7 @@ def open_file(file: File) -> tuple[Photo | Broken, Image.Image | None]:
     """The picture, upright, and what the index notes of it; or why it cannot be read."""
     try:
         content = Path(file.path).read_bytes()
-        picture = load_image(content)
+        picture = load_image(content, largest_side=LARGE_ENOUGH)
     except UserError as error:
         return Broken(*file, reason=str(error).replace("the picture: ", "")), None
     except OSError as error:
@@ -230,6 +233,15 @@ def _content_of(file: File) -> str:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be stored: Linux allows any bytes in a name, and Python keeps the odd ones as surrogates."""
+    return path.encode("utf-8", "ignore").decode() == path
+
+
+def _as_text(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _is_below(path: str, roots: Sequence[Path]) -> bool:

@@ -19,6 +19,7 @@ Letters in shapes: N photos or texts, T tokens, W the width of the space, H head
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from multimodal_llm.clip_applications.conse import kept_classes
 from multimodal_llm.clip_applications.onnx_encoder import load_fast_encoder
 from multimodal_llm.image_captioning.captioner import FREE_ONLY
 from multimodal_llm.image_encoder import FEATURES, ImageEncoder, ImageFeatures, class_names
 from shared.config import build, check
+from shared.devices import choose_device
 from shared.errors import UserError
 from shared.files import atomic_path, write_json
 from shared.runs import read_json
@@ -147,21 +150,38 @@ def load_towers(folder: Path) -> Towers:
 
 
 class JointSpace:
-    """The towers and the two encoders below them."""
+    """The towers and the two encoders below them, each of which is loaded when it is first needed.
 
-    def __init__(self, towers: Towers, encoder: ImageEncoder, reader: Any) -> None:
-        self.towers, self.encoder, self.reader = towers.to(encoder.device).eval(), encoder, reader
+    So a search by words loads no image encoder, and an index that is up to date neither.
+    """
+
+    def __init__(self, towers: Towers, device: str = "auto") -> None:
+        self.device = choose_device(device).value
+        self.towers = towers.to(self.device).eval()
         self.width, self.side, self.floor = towers.settings.width, towers.settings.side, towers.settings.floor
-        self._classes: Tensor | None = None
 
     @classmethod
     def load(cls, folder: Path = SHIPPED, device: str = "auto") -> "JointSpace":
-        """With the packaged encoders. Raises UserError where something is missing, see `left_out`."""
-        from shared.text_encoder import load_text_encoder
-
+        """From a folder that `Towers.save` wrote. Raises UserError where something is missing, see `left_out`."""
         if folder == SHIPPED and (reason := left_out()):
             raise UserError(f"joint: {reason}: use the space conse")
-        return cls(load_towers(folder), load_fast_encoder(device), load_text_encoder("minilm"))
+        return cls(load_towers(folder), device)
+
+    @cached_property
+    def encoder(self) -> ImageEncoder:
+        return load_fast_encoder(self.device)
+
+    @cached_property
+    def reader(self) -> Any:
+        from shared.text_encoder import load_text_encoder
+
+        return load_text_encoder("minilm")
+
+    @cached_property
+    def classes(self) -> Tensor:
+        """`class_meanings`, from the disk where they were computed before."""
+        kept = kept_classes("minilm", [CLASS_TEXT], lambda: class_meanings(self.reader).numpy())
+        return torch.from_numpy(kept).to(self.device)
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Vectors (N, W) of length 1 of RGB pictures."""
@@ -170,18 +190,15 @@ class JointSpace:
     @torch.inference_mode()
     def place(self, features: ImageFeatures) -> np.ndarray:
         """The same from the image encoder's features."""
-        if self._classes is None:
-            self._classes = class_meanings(self.reader).to(features.pooled.device)
-        mean_class = features.probabilities @ self._classes
-        return self.towers.image(features.pooled, mean_class).cpu().numpy()
+        return self.towers.image(features.pooled, features.probabilities @ self.classes).cpu().numpy()
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
         """Vectors (N, W) of length 1 of English texts."""
-        vectors = [
-            self.towers.text(*read_tokens(self.reader, texts[start : start + batch])).cpu().numpy()
-            for start in range(0, len(texts), batch)
-        ]
+        vectors = []
+        for start in range(0, len(texts), batch):
+            tokens, mask = read_tokens(self.reader, texts[start : start + batch])
+            vectors.append(self.towers.text(tokens.to(self.device), mask.to(self.device)).cpu().numpy())
         return np.concatenate(vectors) if vectors else np.empty((0, self.width), dtype=np.float32)
 
 

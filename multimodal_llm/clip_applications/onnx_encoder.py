@@ -1,12 +1,14 @@
 """EfficientNet-Lite2 through ONNX Runtime, for CPUs: the same numbers as torch's, in less time.
 
 ONNX Runtime fuses each convolution with its clipping and lays the channels out in blocks as wide as the processor's
-registers, which matters most for depthwise filters. The network is exported anew at each start (a second or two, in
-memory), so there is no second file of weights that could be of another version.
+registers, which matters most for depthwise filters. The network is exported anew before the first picture (a second or
+two, in memory), so there is no second file of weights that could be of another version.
 """
 
 import io
 import warnings
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,14 +28,18 @@ class OnnxImageEncoder(ImageEncoder):
     engine = "ONNX Runtime, fp32"
 
     def __init__(self, network: EfficientNetLite2) -> None:
+        super().__init__(network, "cpu")
+
+    @cached_property
+    def session(self) -> Any:
+        """Made for the first picture: who searches by words needs none."""
         import onnxruntime
 
-        super().__init__(network, "cpu")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # it would list the weights that it folded
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoding needs the cores in between
-        self.session = onnxruntime.InferenceSession(_exported(network), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(_exported(self.network), options, providers=["CPUExecutionProvider"])
 
     @torch.inference_mode()
     def grid(self, pixels: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ behind "without", "no", "minus" or " - " is taken out of the text and subtracted
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,12 +16,16 @@ from PIL import Image
 from shared.errors import UserError
 
 NOT = re.compile(
-    r"\s*(?:[,;，；]\s*)?(?:\b(?:and|but)\s+)?"
-    r"(?:\b(?:minus|without(?:\s+any)?|except(?:\s+for)?|excluding|with\s+no|not|no)\b|\s[-−–]\s*(?=\S)"
-    r"|没有|不要|不带|减去|除了|不含)\s*",
+    r"\s*(?:[,;，；(（[]\s*)?(?:\b(?:and|but)\s+)?"
+    r"(?:\b(?:minus|without(?:\s+any)?|except(?:\s+for)?|excluding|with\s+no|not|no(?![.-]|\s+\w+\s+signs?\b))\b"
+    r"|\s[-−–]\s*(?=\S)|没有|不要|不带|减去|除了|不含)\s*",
     re.IGNORECASE,
 )
+CHINESE_CLAUSE = re.compile(r"(?:没有|不要|不带|不含|除了)([^，,；;的]+?)(?:以外|之外)?的")
+"""What is not wanted, before what is: 没有人的海滩 is the beach without people."""
+OR = re.compile(r"\s*(?:[,，、;；]|\b(?:or|nor)\b)\s*")
 ARTICLES = re.compile(r"^(?:an?|the|any)\s+", re.IGNORECASE)
+AROUND = ' ,;，；、()（）[]"“”'
 SUBTRACTED = 0.7
 """How much of what is not wanted is subtracted, where what is wanted counts 1."""
 
@@ -40,6 +45,11 @@ class Query:
     not_texts: tuple[str, ...] = ()
     pictures: tuple[Image.Image, ...] = ()
     not_pictures: tuple[Image.Image, ...] = ()
+
+    @property
+    def is_latin(self) -> bool:
+        """Whether all of its words are in Latin letters, which is what the English spaces read."""
+        return all(is_latin(text) for text in (*self.texts, *self.not_texts))
 
     def vector(self, space: Space) -> np.ndarray:
         """The query's place in the space (width,), of length 1: the sum of what is wanted, less what is not.
@@ -66,13 +76,24 @@ def parse(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     >>> parse("a black-and-white dog")
     (('a black-and-white dog',), ())
     """
-    first, *rest = NOT.split(f" {text} ")
-    wanted = first.strip(" ,;，；")
-    unwanted = tuple(ARTICLES.sub("", part.strip(" ,;，；")) for part in rest if part.strip(" ,;，；"))
+    before = CHINESE_CLAUSE.findall(text)
+    first, *rest = NOT.split(f" {CHINESE_CLAUSE.sub('', text)} ")
+    wanted = first.strip(AROUND)
+    parts = [*before, *(part for behind in rest for part in OR.split(behind))]
+    unwanted = tuple(ARTICLES.sub("", part.strip(AROUND)) for part in parts if part.strip(AROUND))
     if not wanted:
         remedy = f'say what it should show, as in "a street, minus {unwanted[0]}"' if unwanted else "type some words"
         raise UserError(f"{text!r}: names nothing to search for: {remedy}")
     return (wanted,), unwanted
+
+
+def is_latin(text: str) -> bool:
+    """Whether all letters are Latin ones, which is what MiniLM reads.
+
+    >>> is_latin("crème brûlée"), is_latin("猫")
+    (True, False)
+    """
+    return all("LATIN" in unicodedata.name(letter, "") for letter in text if letter.isalpha())
 
 
 def _mean(space: Space, texts: Sequence[str], pictures: Sequence[Image.Image]) -> np.ndarray:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from shared.assets import ASSETS
 
-DEFAULT, FREE = "joint", "conse"
+DEFAULT, FREE, CHINESE = "joint", "conse", "conse-e5"
 READERS = {"conse": "minilm", "conse-e5": "e5-multilingual"}
 
 

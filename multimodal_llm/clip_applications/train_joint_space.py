@@ -11,11 +11,11 @@ the train split that were held out; the last training takes them too.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shared.config import check, parse_config, to_dict
-from shared.errors import UserError, run_program
+from multimodal_llm.photo_training import PhotoTrainingConfig, claim_output, finish, see_views, take_photos
+from shared.config import check, parse_config
+from shared.errors import run_program
 from shared.logging import get_logger, print_result, progress_bar, setup_logging
 
 if TYPE_CHECKING:
@@ -24,29 +24,16 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-PROJECT = "multimodal_llm"
 CAPTIONS = 5  # of each photo; where there are fewer, they are repeated
 CUT_TOKENS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointTrainingConfig:
+class JointTrainingConfig(PhotoTrainingConfig):
     """Train the joint space of photos and sentences: the defaults are the recipe of the weights that ship."""
 
-    data: str
-    """Folder in Flickr8k layout (images/ and captions.jsonl or captions.txt), or a set of the hub (jxie/flickr8k)."""
     output: str = "runs/multimodal_llm/joint-space"
     """Folder for the weights."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-    seed: int = 0
-    """Seed of everything random."""
-    n_photos: int | None = None
-    """Photos to learn from; by default all of the train split."""
-    held_out: int = 0
-    """Photos of the train split to score on, not to learn from: 1000 to choose by, 0 in the last training."""
-    views: int = 6
-    """Ways in which each photo is shown: as it is, mirrored, and random crops and tints."""
     width: int = 512
     """Width of the space."""
     heads: int = 8
@@ -69,12 +56,11 @@ class JointTrainingConfig:
     """How slowly the averaged weights, which are kept, follow those of the steps."""
 
     def __post_init__(self) -> None:
-        check(self.views >= 1, "views", self.views, "give at least 1")
+        super().__post_init__()
         check(self.batch >= 2, "batch", self.batch, "give at least 2, which are compared with each other")
         check(self.epochs >= 1, "epochs", self.epochs, "give at least 1")
         check(self.temperature > 0, "temperature", self.temperature, "give a number above 0")
         check(0 <= self.average < 1, "average", self.average, "give a share from 0 to below 1")
-        check(self.held_out >= 0, "held_out", self.held_out, "give 0 or more")
 
 
 class Pairs(NamedTuple):
@@ -97,22 +83,13 @@ class Pairs(NamedTuple):
 def train(config: JointTrainingConfig) -> dict[str, Any]:
     """Train, save, and give the scores on the held-out photos, if any. Raises UserError for an unusable folder."""
     from multimodal_llm.clip_applications.joint_space import JointSpaceSettings, Towers
-    from multimodal_llm.image_captioning.flickr import load_photos
     from shared.devices import choose_device, seed_everything
-    from shared.files import write_json
-    from shared.leaks import save_ids, text_hash
-    from shared.runs import provenance
     from shared.timing import Timer
 
-    output = Path(config.output)
-    if (output / "summary.json").exists():
-        raise UserError(f"--output {output}: holds a finished training: name another folder")
     device = choose_device(config.device)
     log.info("device %s: %s", *device)
-    photos = sorted(load_photos(config.data, "train"), key=lambda photo: text_hash(photo.file.name))
-    photos = photos[: config.n_photos]
-    if len(photos) - config.held_out < 2:
-        raise UserError(f"--held_out {config.held_out}: of {len(photos):,} photos: leave some to learn from")
+    photos = take_photos(config)
+    run = claim_output(config)
     pairs = _see_and_read(config, photos, device.value)
     held, learnt = pairs.of(slice(config.held_out)), pairs.of(slice(config.held_out, None))
 
@@ -122,11 +99,10 @@ def train(config: JointTrainingConfig) -> dict[str, Any]:
     with Timer() as timer, progress_bar("epochs", config.epochs) as show:
         loss = learn(towers, learnt, config, lambda epoch, loss: show(epoch, f"loss {loss:.3f}"))
     scores = {f"held_out_{name}": value for name, value in scores_of(towers, held).items()} if config.held_out else {}
-    towers.save(output)
-    save_ids(output, [photo.file.name for photo in photos])
+    towers.save(run.path)
     parameters = sum(weight.numel() for weight in towers.parameters())
-    result = {**scores, "loss": loss, "parameters": parameters, "train_seconds": timer.seconds, "output": str(output)}
-    write_json(output / "summary.json", {**result, "config": to_dict(config), **provenance()})
+    result = {**scores, "loss": loss, "parameters": parameters, "train_seconds": timer.seconds, "output": config.output}
+    finish(run, config, photos, result)
     return result
 
 
@@ -238,7 +214,7 @@ def _see_and_read(config: JointTrainingConfig, photos: Sequence[Any], device: st
             masks.append(torch.nn.functional.pad(mask, wide))
             show(start + 16)
     encoder = ImageEncoder.load(device)
-    pooled = torch.stack(_pooled_views(config, encoder, photos, GRID_SIDE))  # (views, photos, 1280)
+    pooled = see_views(config, encoder, photos, GRID_SIDE, pooled=True)  # (views, photos, 1280)
     probabilities = encoder.network.classify(pooled).softmax(-1)
     return Pairs(
         pooled,
@@ -246,31 +222,6 @@ def _see_and_read(config: JointTrainingConfig, photos: Sequence[Any], device: st
         torch.cat(tokens).unflatten(0, (-1, CAPTIONS)).to(device),
         torch.cat(masks).unflatten(0, (-1, CAPTIONS)).to(device),
     )
-
-
-def _pooled_views(config: JointTrainingConfig, encoder: Any, photos: Sequence[Any], side: int) -> list[Any]:
-    """The mean of the grid (photos, 1280) of each view, from the kept files where they are there."""
-    import hashlib
-
-    from safetensors.torch import load_file, save_file
-
-    from multimodal_llm.image_captioning.views import grids_of_view, load_pixels
-    from shared.files import atomic_path
-
-    names = "\n".join(photo.file.name for photo in photos)
-    kept = Path("runs") / PROJECT / "features" / f"{hashlib.sha256(names.encode()).hexdigest()[:12]}-{side}-pooled"
-    pixels, views = None, []
-    for view in range(config.views):
-        file = kept / f"view-{view}.safetensors"
-        if not file.exists():
-            pixels = load_pixels(photos, side) if pixels is None else pixels
-            with progress_bar(f"view {view + 1} of {config.views}", len(photos)) as show:
-                grid = grids_of_view(encoder, pixels, view, progress=show)
-            with atomic_path(file) as draft:
-                save_file({"pooled": grid.float().mean(1).cpu()}, draft)
-            log.info("view %d of %d is kept in %s", view + 1, config.views, file)
-        views.append(load_file(file, device=encoder.device)["pooled"])
-    return views
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ ever its vector: nothing asks whether it is the name of a class.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +23,7 @@ from PIL import Image
 
 from multimodal_llm.clip_applications.clip_model import TEMPLATES, ClipModel
 from multimodal_llm.clip_applications.conse import ConseSpace, Meanings, class_weights, unit
+from multimodal_llm.clip_applications.query import is_latin
 from shared.errors import UserError
 from shared.logging import get_logger
 
@@ -161,15 +161,6 @@ def clean_labels(labels: Sequence[str]) -> list[str]:
     if nameless := [label for label in cleaned if not re.search(r"\w", label)]:
         raise UserError(f"{nameless[0]!r}: a label without a letter or number: give words")
     return cleaned
-
-
-def is_latin(label: str) -> bool:
-    """Whether all letters are Latin ones, which is what MiniLM reads.
-
-    >>> is_latin("crème brûlée"), is_latin("猫")
-    (True, False)
-    """
-    return all("LATIN" in unicodedata.name(letter, "") for letter in label if letter.isalpha())
 
 
 def softmax(row: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from multimodal_llm.document_understanding.block_detector import FoundBlock
 from multimodal_llm.document_understanding.document import RUNNING, Block, Line
-from multimodal_llm.document_understanding.tables import find_table, horizontal_rules
+from multimodal_llm.document_understanding.tables import find_table, read_table
 from shared.reading_order import Rectangle, reading_order, rows_of
 
 WITHIN = 0.5  # share of a line that a block must cover to hold it
@@ -40,8 +40,9 @@ def put_together(
     for block, inside in zip(blocks, held, strict=True):
         if inside or block.kind in WHOLE:
             box = around([line.box for line in inside] + [block.box])
-            rules = horizontal_rules(picture, box) if block.kind == "table" and picture is not None else ()
-            table = find_table(inside, rules) if block.kind == "table" else None
+            table = None
+            if block.kind == "table":
+                table = find_table(inside) if picture is None else read_table(inside, picture, box)
             whole.append(Block(block.kind, box, block.score, in_rows(inside), table))
     whole += _loose(loose, [block for block in whole if block.kind in RUNNING])
     places = {"header": -1, "footer": 1}  # whatever column they stand over or under

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from multimodal_llm.document_understanding.document import Cell, Line, Table
+from multimodal_llm.document_understanding.ruled_tables import find_ruled_table
 from shared.reading_order import Rectangle, rows_of
 
 PIECE_GAP = 0.9  # white between pieces, in lines' heights: words of a sentence stand closer
@@ -28,6 +29,11 @@ class _Piece:
     row: int
     box: Rectangle
     text: str
+
+
+def read_table(lines: Sequence[Line], picture: np.ndarray, box: Rectangle) -> Table | None:
+    """The table in a box of a picture, (height, width, 3) bytes: by its drawn cells, else by where its words stand."""
+    return find_ruled_table(lines, picture, box) or find_table(lines, horizontal_rules(picture, box))
 
 
 def find_table(lines: Sequence[Line], rules: Sequence[float] = ()) -> Table | None:

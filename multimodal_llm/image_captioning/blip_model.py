@@ -1,9 +1,8 @@
 """BLIP by hub name or folder, through transformers' own classes (Li et al. 2022, arXiv 2201.12086).
 
 A vision transformer turns the picture into a row of vectors; a text decoder attends to them while it writes. What this
-file adds: the right pieces of a checkpoint put together without torchvision, sentences by beam search or nucleus
-sampling, with or without a beginning of your own, no run of three words twice, and a confidence, which the model's own
-program does not give.
+file adds: sentences by beam search or nucleus sampling, with or without a beginning of your own, no run of three words
+twice, and a confidence, which the model's own program does not give.
 
 `BlipForConditionalGeneration.generate` in short: the picture is encoded once, the text starts with the decoder's own
 start token and the prefix, and ends at [SEP].
@@ -11,19 +10,19 @@ start token and the prefix, and ends at [SEP].
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor
 
+from multimodal_llm.hub_checkpoint import find_checkpoint, load_checkpoint
 from multimodal_llm.image_captioning.captioner import Caption
 from shared.config import check
-from shared.devices import choose_device, seed_everything
+from shared.devices import seed_everything
 from shared.errors import UserError
-from shared.hub import resolve_model
+
+SUGGESTION = "small"  # what needs no hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,22 +68,18 @@ class BlipCaptioner:
     @classmethod
     def load(cls, name: str, device: str = "auto", decoding: BlipDecoding | None = None) -> "BlipCaptioner":
         """From a folder or the hub. Raises UserError where there is none, or it is no BLIP captioning model."""
-        from transformers import AutoTokenizer, BlipForConditionalGeneration
+        from transformers import BlipForConditionalGeneration
         from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
-        from transformers.utils import logging as transformers_logging
 
-        folder = resolve_model(name, suggestion="small")
-        refuse_other_models(name, folder)
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        try:
-            model = BlipForConditionalGeneration.from_pretrained(folder, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            pictures = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{name}: no BLIP captioning model can be loaded from it ({reason}): use small") from error
-        return cls(model.to(choose_device(device).value), tokenizer, pictures, decoding)
+        folder, settings = find_checkpoint(name, SUGGESTION)
+        # transformers would load another all the same, fill what is missing with noise, and write nonsense.
+        found = settings.get("architectures") or ["none named"]
+        if "BlipForConditionalGeneration" not in found:
+            raise UserError(
+                f"{name}: its model is {found[0]}, not BlipForConditionalGeneration: use small, tags, or a BLIP"
+            )
+        parts = load_checkpoint(name, folder, BlipForConditionalGeneration, BlipImageProcessorPil, SUGGESTION, device)
+        return cls(parts.model, parts.tokenizer, parts.pictures, decoding)
 
     @torch.inference_mode()
     def caption(self, images: Sequence[Image.Image], prefix: str = "", batch: int = 8) -> list[Caption]:
@@ -122,19 +117,3 @@ class BlipCaptioner:
         written = (ended == 0) | ((ended == 1) & (ids[:, 1:] == text.sep_token_id))  # the end itself counts
         written[:, : given - 1] = False
         return ((logs * written).sum(1) / written.sum(1).clamp(min=1)).exp()
-
-
-def refuse_other_models(name: str, folder: Path) -> None:
-    """Raise UserError where the folder's config.json names another architecture than BLIP's captioning model.
-
-    transformers would load it all the same, fill what is missing with noise, and write nonsense.
-    """
-    from shared.runs import read_json
-
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{name}: no config.json in it, so no model: give a BLIP model's folder or hub name")
-    found = read_json(folder / "config.json").get("architectures") or ["none named"]
-    if "BlipForConditionalGeneration" not in found:
-        raise UserError(
-            f"{name}: its model is {found[0]}, not BlipForConditionalGeneration: use small, tags, or a BLIP"
-        )

@@ -117,10 +117,12 @@ class SmallCaptioner:
     def caption(
         self, images: Sequence[Image.Image], prefix: str = "", beams: int = 5, batch: int = 32
     ) -> list[Caption]:
-        """As every captioner's. Raises UserError where the prefix holds a word that the model never learnt."""
+        """As every captioner's. Raises UserError for a prefix that is too long or has a word it never learnt."""
         start = self.vocabulary.encode(prefix)[1:-1]
         if UNKNOWN in start:
             raise UserError(f"--prefix {prefix}: holds a word that the captioner never learnt: use simpler words")
+        if len(start) > (most := self.model.settings.max_words - 2):  # room for a word and the end
+            raise UserError(f"--prefix {prefix:.40}: {len(start)} words, the most are {most}: shorten it")
         captions = []
         for first in range(0, len(images), batch):
             features = self.encoder.encode(images[first : first + batch], self.model.settings.side)

@@ -52,7 +52,7 @@ def _rows(folder: Path) -> list[Mapping[str, Any]]:
             with lines.open(encoding="utf-8") as file:
                 return [_checked(json.loads(line)) for line in file if line.strip()]
         if table.is_file():
-            with table.open(encoding="utf-8", newline="") as file:
+            with table.open(encoding="utf-8-sig", newline="") as file:
                 return _grouped((row["image"], row["caption"]) for row in csv.DictReader(file))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: the captions are not in Flickr8k layout ({error}): see docs/data.md") from error
@@ -62,9 +62,10 @@ def _rows(folder: Path) -> list[Mapping[str, Any]]:
 def _checked(row: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(row["file"], str) or Path(row["file"]).name != row["file"]:
         raise ValueError(f"{row['file']!r} is not a plain file name")
-    if not row["captions"] or not all(isinstance(caption, str) for caption in row["captions"]):
+    captions = row["captions"]
+    if not isinstance(captions, list) or not captions or not all(isinstance(caption, str) for caption in captions):
         raise ValueError(f"{row['file']} has no captions")
-    return {"file": row["file"], "split": row["split"], "captions": row["captions"]}
+    return {"file": row["file"], "split": row["split"], "captions": captions}
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> list[Mapping[str, Any]]:

@@ -9,45 +9,29 @@ on with the view or the epoch that it had not finished, when the same command is
 --minutes stops it by itself.
 """
 
-import hashlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from shared.config import check, parse_config, to_dict
+from multimodal_llm.photo_training import PhotoTrainingConfig, claim_output, finish, see_views, take_photos
+from shared.config import check, parse_config
 from shared.errors import UserError, run_program
-from shared.logging import format_cell, get_logger, print_result, progress_bar, setup_logging
-from shared.runs import CONFIG, SUMMARY, RunFolder, read_json
+from shared.logging import format_cell, get_logger, print_result, setup_logging
+from shared.runs import RunFolder
 
 log = get_logger(__name__)
 
-PROJECT = "multimodal_llm"
-
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(PhotoTrainingConfig):
     """Train the small captioner: its defaults are the recipe of the weights that ship."""
 
-    data: str
-    """Folder in Flickr8k layout (images/ and captions.jsonl or captions.txt), or a set of the hub (jxie/flickr8k)."""
     output: str = "runs/multimodal_llm/captioner"
     """Folder for the captioner."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-    seed: int = 0
-    """Seed of everything random."""
-    n_photos: int | None = None
-    """Photos to learn from; by default all of the train split."""
-    held_out: int = 0
-    """Photos of the train split that are not learnt from, but tell how the training goes."""
     start: str | None = None
     """Folder of a captioner to go on from, instead of random weights; its shape must be the same."""
     minutes: float | None = None
     """Stop after the epoch in which so much time has passed; the same command then goes on."""
-    views: int = 6
-    """Ways in which each photo is shown: as it is, mirrored, and random crops and tints."""
     min_count: int = 5
     """How often people must have written a word for it to be learnt."""
     side: int = 224
@@ -84,9 +68,7 @@ class TrainConfig:
     """Photos in a step of either stage, each with five captions."""
 
     def __post_init__(self) -> None:
-        check(self.views >= 1, "views", self.views, "give at least 1")
-        check(self.n_photos is None or self.n_photos >= 2, "n_photos", self.n_photos, "give at least 2")
-        check(self.held_out == 0 or self.held_out >= 2, "held_out", self.held_out, "give 0, or at least 2")
+        super().__post_init__()
         check(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "give more than 0")
         check(self.word_epochs >= 1, "word_epochs", self.word_epochs, "give at least 1")
         check(self.samples >= 2, "samples", self.samples, "give at least 2, which are compared with each other")
@@ -97,35 +79,24 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """Train, save, and give the scores on the held-out photos. Raises UserError for an unusable folder."""
     import math
 
-    import torch
-
     from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings, count_parameters
     from multimodal_llm.image_captioning.captioner import SmallCaptioner
-    from multimodal_llm.image_captioning.flickr import load_photos
     from multimodal_llm.image_captioning.training import CaptionData, HeldOut, encode_captions, held_out_scores
     from multimodal_llm.image_captioning.vocabulary import Vocabulary
     from multimodal_llm.image_encoder import ImageEncoder
     from shared.devices import choose_device, keep_freed_memory, seed_everything
-    from shared.files import write_json
-    from shared.leaks import save_ids, text_hash
-    from shared.runs import provenance
     from shared.timing import Timer
 
     stop_at = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
     device = choose_device(config.device)
     log.info("device %s: %s", *device)
     keep_freed_memory()
-    # By hash: neighbours in the alphabet are often photos of one scene.
-    photos = sorted(load_photos(config.data, "train"), key=lambda photo: text_hash(photo.file.name))
-    photos = photos[: config.n_photos]
-    if len(photos) <= config.held_out:
-        raise UserError(f"--held_out {config.held_out}: of {len(photos):,} photos: leave some to learn from")
+    photos = take_photos(config)
     vocabulary = Vocabulary.of((text for photo in photos for text in photo.captions), config.min_count)
-    output = Path(config.output)
-    _claim(output, to_dict(config))
+    run = claim_output(config)
 
     encoder = ImageEncoder.load(device.value)
-    grids = torch.stack(_grids(config, encoder, photos))  # (views, photos, cells, 1280)
+    grids = see_views(config, encoder, photos, config.side)  # (views, photos, cells, 1280)
     chances = _probabilities(encoder, grids) if config.use_classes else None
     settings = CaptionSettings(n_words=len(vocabulary), **{name: getattr(config, name) for name in SHAPE})
     held, learnt = slice(config.held_out), slice(config.held_out, None)
@@ -141,20 +112,21 @@ def train(config: TrainConfig) -> dict[str, Any]:
         _copy_weights(config.start, model, vocabulary)
     log.info("%s words, %s parameters", f"{len(vocabulary):,}", f"{count_parameters(model):,}")
     with Timer() as timer:
-        finished = _both_stages(config, model, data, test, vocabulary, stop_at)
+        finished = _both_stages(config, run, model, data, test, vocabulary, stop_at)
     if not finished:
         log.info("the time is up: give the same command to go on")
-        return {"finished": False, "output": str(output), "seconds": timer.seconds}
-    SmallCaptioner(model, vocabulary, encoder).save(output)
-    save_ids(output, [photo.file.name for photo in photos])
+        return {"finished": False, "output": config.output, "seconds": timer.seconds}
+    SmallCaptioner(model, vocabulary, encoder).save(run.path)
     scores = held_out_scores(model, test, vocabulary, beams=5) if config.held_out else {}
     result = {f"held_out_{name}": value for name, value in scores.items()}
-    result |= {"finished": True, "parameters": count_parameters(model), "output": str(output)}
-    write_json(output / SUMMARY, {**result, "config": to_dict(config), **provenance()})
+    result |= {"finished": True, "parameters": count_parameters(model), "output": config.output}
+    finish(run, config, photos, result)
     return {**result, "seconds": timer.seconds}
 
 
-def _both_stages(config: TrainConfig, model: Any, data: Any, test: Any, vocabulary: Any, stop_at: float) -> bool:
+def _both_stages(
+    config: TrainConfig, run: RunFolder, model: Any, data: Any, test: Any, vocabulary: Any, stop_at: float
+) -> bool:
     """Leave the averaged weights of the last stage in the model; False where the time was up before."""
     from multimodal_llm.image_captioning.reward import CiderReward
     from multimodal_llm.image_captioning.training import (
@@ -167,19 +139,19 @@ def _both_stages(config: TrainConfig, model: Any, data: Any, test: Any, vocabula
         learn_words,
     )
 
-    output, started = Path(config.output), time.monotonic()
+    started = time.monotonic()
 
     def report(stage: str, epoch: int, value: float, averaged: Any) -> None:
         line = {"stage": stage, "epoch": epoch, "value": value, "seconds": time.monotonic() - started}
         if config.held_out:
             line |= held_out_scores(averaged, test, vocabulary)
-        RunFolder(output).log_metrics(line)
+        run.log_metrics(line)
         log.info("%s", ", ".join(f"{name} {format_cell(value)}" for name, value in line.items()))
 
     steps = {"photos_a_step": config.photos_a_step}
     words = WordStage(epochs=config.word_epochs, lr=config.word_lr, **steps)
     try:
-        kept = Checkpoint(output / "words.safetensors", stop_at)
+        kept = Checkpoint(run.path / "words.safetensors", stop_at)
         averaged = learn_words(model, data, words, report, kept)
         model.load_state_dict(averaged.state_dict())
         if config.sentence_epochs:
@@ -191,7 +163,7 @@ def _both_stages(config: TrainConfig, model: Any, data: Any, test: Any, vocabula
                 **steps,
             )
             reward = CiderReward(data.references, data.words.device)
-            kept = Checkpoint(output / "sentences.safetensors", stop_at)
+            kept = Checkpoint(run.path / "sentences.safetensors", stop_at)
             averaged = learn_sentences(model, data, reward, sentences, report, kept)
             model.load_state_dict(averaged.state_dict())
     except Unfinished:
@@ -223,41 +195,6 @@ SHAPE = (
     "cell_dropout",
     "use_classes",
 )
-
-
-def _claim(output: Path, settings: dict[str, Any]) -> None:
-    """Note the settings in the output folder. Raises UserError where a run with others, or a finished one, is there."""
-    if (output / SUMMARY).exists():
-        raise UserError(f"--output {output}: holds a finished run: name another folder")
-    settings = {name: value for name, value in settings.items() if name != "minutes"}
-    if not (output / CONFIG).exists():
-        RunFolder.create(output, PROJECT, settings)
-    elif read_json(output / CONFIG) != settings:
-        raise UserError(f"--output {output}: holds a run with other settings: name another folder")
-
-
-def _grids(config: TrainConfig, encoder: Any, photos: Sequence[Any]) -> list[Any]:
-    """The grids (photos, cells, 1280) of each view, from the kept files where they are there."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    from multimodal_llm.image_captioning.views import grids_of_view, load_pixels
-    from shared.files import atomic_path
-
-    names = "\n".join(photo.file.name for photo in photos)
-    kept = Path("runs") / PROJECT / "features" / f"{hashlib.sha256(names.encode()).hexdigest()[:12]}-{config.side}"
-    pixels, grids = None, []
-    for view in range(config.views):
-        file = kept / f"view-{view}.safetensors"
-        if not file.exists():
-            pixels = load_pixels(photos, config.side) if pixels is None else pixels
-            with progress_bar(f"view {view + 1} of {config.views}", len(photos)) as update:
-                grid = grids_of_view(encoder, pixels, view, progress=update)
-            with atomic_path(file) as draft:
-                save_file({"grid": grid.cpu()}, draft)
-            log.info("view %d of %d is kept in %s", view + 1, config.views, file)
-        grids.append(load_file(file, device=encoder.device)["grid"])
-    return [grid if isinstance(grid, torch.Tensor) else torch.as_tensor(grid) for grid in grids]
 
 
 def _probabilities(encoder: Any, grids: Any) -> Any:

@@ -66,20 +66,20 @@ def test_the_page_opens_and_answers_in_both_languages(open_page, language):
 
 def test_a_dropped_photo_gets_its_sentence_and_confidence(open_page):
     page = open_page()
-    page.file_uploader(key="photo").set_value(("dog.png", png(), "image/png")).run()
+    page.file_uploader(key="caption_photo").set_value(("dog.png", png(), "image/png")).run()
     assert "A dog runs" in headings(page) and not page.exception and not page.warning
 
 
 def test_a_sentence_that_the_model_is_unsure_of_is_called_a_guess(open_page, monkeypatch):
     monkeypatch.setattr(FakeCaptioner, "confidence", 0.1)
     page = open_page()
-    page.toggle(key="caption_drawing").set_value(True).run()
+    page.button_group(key="caption_sample").set_value("drawing").run()
     assert [warning.value for warning in page.warning] == [say("caption_guess")]
 
 
 def test_a_file_that_is_no_picture_is_refused_in_place(open_page):
     page = open_page()
-    page.file_uploader(key="photo").set_value(("dog.png", b"no picture", "image/png")).run()
+    page.file_uploader(key="caption_photo").set_value(("dog.png", b"no picture", "image/png")).run()
     assert "dog.png" in page.error[0].value and not page.exception
 
 

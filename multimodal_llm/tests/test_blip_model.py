@@ -93,7 +93,7 @@ def test_damaged_weights_are_refused_on_one_line(folder, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     (other / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="no BLIP captioning model can be loaded"):
+    with pytest.raises(UserError, match="no BlipForConditionalGeneration can be loaded"):
         load_captioner(str(other))
 
 

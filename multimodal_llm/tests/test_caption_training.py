@@ -14,6 +14,9 @@ from multimodal_llm.image_captioning.captioner import load_captioner
 from multimodal_llm.image_captioning.flickr import load_photos
 from multimodal_llm.image_captioning.train import TrainConfig, train
 from multimodal_llm.image_captioning.views import MIRRORED, PLAIN, see
+from multimodal_llm.image_encoder import ImageEncoder
+from multimodal_llm.photo_training import see_views, take_photos
+from multimodal_llm.tests.conftest import write_photos
 from shared.errors import UserError
 from shared.leaks import save_ids
 
@@ -68,6 +71,21 @@ def test_a_training_can_start_from_a_captioner_of_its_shape(flickr, tmp_path, mo
     assert again["finished"] and all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
     with pytest.raises(UserError, match="another shape"):
         trained(flickr, tmp_path / "third", start=str(tmp_path / "first"), decoder_layers=2)
+
+
+def test_kept_features_of_one_set_never_stand_for_those_of_another(tmp_path, monkeypatch, random_encoder):
+    """Sets of the hub all name their photos alike, and the kept features went by the names alone."""
+    monkeypatch.chdir(tmp_path)
+    encoder, seen = ImageEncoder.load(), []
+    for name, colour in (("one", "red"), ("other", "blue")):
+        folder = tmp_path / name
+        write_photos(folder, {"train": 2})
+        for number in range(2):
+            Image.new("RGB", (48 + 8 * (name == "one"), 48), colour).save(folder / "images" / f"train_{number}.jpg")
+        config = TrainConfig(data=str(folder), output="run", views=1)
+        seen.append(see_views(config, encoder, take_photos(config), side=64))
+    assert seen[0].shape == (1, 2, 4, 1280)
+    assert not torch.equal(*seen)
 
 
 def test_a_finished_or_different_run_is_never_overwritten(flickr, tmp_path, monkeypatch, random_encoder):

@@ -168,6 +168,12 @@ def test_the_prefix_begins_the_caption_and_unknown_words_are_refused(captioner):
         captioner.caption([Image.new("RGB", (50, 40))], prefix="an aardvark")
 
 
+def test_a_prefix_that_leaves_no_room_for_a_word_is_refused(captioner):
+    """It came back as the caption, with a confidence of 1."""
+    with pytest.raises(UserError, match="shorten"):
+        captioner.caption([Image.new("RGB", (30, 30))], "the dog runs on grass the dog runs")
+
+
 def test_damaged_weights_are_refused(captioner, tmp_path):
     captioner.save(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")

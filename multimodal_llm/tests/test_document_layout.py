@@ -13,10 +13,11 @@ from multimodal_llm.document_understanding.average_precision import Picture, ave
 from multimodal_llm.document_understanding.block_detector import HEIGHT, STRIDES, WIDTH, FoundBlock, decode, suppress
 from multimodal_llm.document_understanding.document import Block, Cell, Document, Line, Page, Table, Word
 from multimodal_llm.document_understanding.export import draw_overlay, flowing_text, page_to_markdown
+from multimodal_llm.document_understanding.ruled_tables import find_ruled_table
 from multimodal_llm.document_understanding.running_lines import mark_running
 from multimodal_llm.document_understanding.sheets import join_letters
 from multimodal_llm.document_understanding.table_metrics import Node, edit_distance, teds, tree_of_html
-from multimodal_llm.document_understanding.tables import find_table, horizontal_rules, to_html, to_markdown
+from multimodal_llm.document_understanding.tables import find_table, horizontal_rules, read_table, to_html, to_markdown
 from multimodal_llm.document_understanding.text_metrics import character_error_rate, f1, plain_words, words
 
 
@@ -143,6 +144,46 @@ def test_drawn_lines_are_seen_in_a_picture():
     assert horizontal_rules(picture, (0, 0, 1, 1)) == []
 
 
+def grid_picture(shade=255):
+    """Three rows and three columns of 100 by 50 pixels; the first row's last two cells are one, as are the first
+    column's last two."""
+    picture = np.full((190, 340, 3), shade, dtype=np.uint8)
+    for y in (20, 70, 170):
+        picture[y : y + 2, 20:322] = 0
+    picture[120:122, 120:322] = 0
+    for x in (20, 120, 320):
+        picture[20:172, x : x + 2] = 0
+    picture[70:172, 220:222] = 0
+    return picture
+
+
+@pytest.mark.parametrize("shade", [255, 190])
+def test_drawn_cells_are_a_table_with_merged_cells_and_text_over_several_lines(shade):
+    lines = [
+        line("Lake", 30, 35), line("Birds", 190, 35), line("Grey", 30, 90), line("Lake", 30, 120),
+        line("Goose", 130, 85), line("Duck", 230, 85), line("12", 130, 135),
+    ]  # fmt: skip
+    found = read_table(lines, grid_picture(shade), (20, 20, 322, 172))
+    assert (found.rows, found.columns, found.header_rows) == (3, 3, 1)
+    cells = {(cell.row, cell.column): (cell.text, cell.row_span, cell.column_span) for cell in found.cells}
+    assert cells == {
+        (0, 0): ("Lake", 1, 1),
+        (0, 1): ("Birds", 1, 2),
+        (1, 0): ("Grey Lake", 2, 1),
+        (1, 1): ("Goose", 1, 1),
+        (1, 2): ("Duck", 1, 1),
+        (2, 1): ("12", 1, 1),
+    }
+    assert '<td rowspan="2">Grey Lake</td>' in to_html(found)
+
+
+def test_text_beside_drawn_cells_makes_no_drawn_table():
+    lines = [line("a line far from it", 400, 40 * number) for number in range(4)]
+    assert find_ruled_table(lines, grid_picture(), (0, 0, 700, 190)) is None
+    assert find_ruled_table([], grid_picture(), (0, 0, 340, 190)) is None
+    assert find_ruled_table(lines, np.full((190, 340, 3), 255, dtype=np.uint8), (0, 0, 340, 190)) is None
+
+
 @pytest.mark.parametrize("lines", [[], [line("alone", 0, 0)], [line("one", 0, 0), line("two", 0, 40)]])
 def test_what_has_no_two_rows_and_columns_is_no_table(lines):
     assert find_table(lines) is None
@@ -220,7 +261,7 @@ PAGES = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.builds(Document, st.text(), st.lists(PAGES, max_size=2).map(tuple)))
 def test_a_document_comes_back_from_json_as_it_was(document):
     assert Document.from_dict(json.loads(json.dumps(document.to_dict()))) == document
@@ -232,6 +273,7 @@ def test_parts_of_a_line_keep_its_white():
     assert made.spans() == [(0, 3), (4, 7), (8, 13)]
 
 
+@settings(deadline=None)
 @given(st.text("abc", max_size=8), st.text("abc", max_size=8))
 def test_edit_distance_is_that_of_the_plain_recursion(one, other):
     def plain(a, b):
@@ -250,6 +292,7 @@ TREES = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(TREES, TREES)
 def test_tree_distance_is_that_of_the_plain_recursion_over_forests(one, other):
     from multimodal_llm.document_understanding.table_metrics import tree_distance

@@ -23,7 +23,7 @@ def test_a_table_of_captions_is_split_by_the_file_names(flickr, tmp_path):
     shutil.copytree(flickr, copy)
     rows = [json.loads(line) for line in (copy / "captions.jsonl").read_text().splitlines()]
     (copy / "captions.jsonl").unlink()
-    with (copy / "captions.txt").open("w", newline="") as file:
+    with (copy / "captions.txt").open("w", newline="", encoding="utf-8-sig") as file:  # as Excel writes it
         writer = csv.writer(file)
         writer.writerow(["image", "caption"])
         writer.writerows([row["file"], caption] for row in rows for caption in row["captions"])
@@ -38,6 +38,7 @@ def test_a_table_of_captions_is_split_by_the_file_names(flickr, tmp_path):
         ({"file": "../../secret.jpg", "split": "train", "captions": ["a"]}, "plain file name"),
         ({"file": "train_0.jpg", "split": "train", "captions": []}, "no captions"),
         ({"file": "train_0.jpg", "captions": ["a"]}, "layout"),
+        ({"file": "train_0.jpg", "split": "train", "captions": "a dog"}, "no captions"),  # not "a", " ", "d", "o", "g"
         ({"file": "nowhere.jpg", "split": "train", "captions": ["a"]}, "missing"),
         ({"file": "train_0.jpg", "split": "dev", "captions": ["a"]}, "no photo of the split 'train'"),
     ],

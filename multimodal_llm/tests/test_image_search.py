@@ -66,6 +66,17 @@ class Memory:
         ("black-and-white dog", "black-and-white dog", ()),
         ("a note on the north wall", "a note on the north wall", ()),
         ("沙滩，没有人", "沙滩", ("人",)),
+        # What these gave once: one text "people, dogs", brackets left over, and of the Chinese ones an error.
+        ("beach, minus people, dogs", "beach", ("people", "dogs")),
+        ("street without cars or people", "street", ("cars", "people")),
+        ("a beach (no people)", "a beach", ("people",)),
+        ("没有人的海滩", "海滩", ("人",)),
+        ("一只没有尾巴的狗", "一只狗", ("尾巴",)),
+        ("除了狗以外的动物", "动物", ("狗",)),
+        # No "not" at all.
+        ("a no parking sign", "a no parking sign", ()),
+        ("no smoking sign", "no smoking sign", ()),
+        ("No. 5 bus", "No. 5 bus", ()),
     ],
 )
 def test_what_is_not_wanted_is_taken_out_of_the_text(typed, wanted, unwanted):
@@ -238,6 +249,23 @@ def test_no_folder_no_index_and_nothing_indexed_are_told_on_one_line(colour_spac
         commands.main(["index", str(empty), *where])
 
 
+def test_an_index_is_brought_up_to_date_in_its_own_space(photos, tmp_path, monkeypatch, capsys):
+    """Without --space, the second update of an index in conse-e5 was refused."""
+    asked = []
+
+    def load(name="auto", device="auto"):
+        asked.append(name)
+        return NamedSpace("joint" if name == "auto" else name, Colours(), "v1")
+
+    monkeypatch.setattr(spaces, "load_space", load)
+    where = ("--index", tmp_path / "index")
+    run(capsys, "index", photos, *where, "--space", "conse-e5")
+    assert run(capsys, "index", photos, *where)["unchanged"] == 3
+    assert asked == ["conse-e5", "conse-e5"]
+    with pytest.raises(UserError, match="--index"):
+        commands.main(["index", str(photos), "--index", ""])
+
+
 def test_an_index_of_other_weights_is_refused(colour_space, photos, tmp_path, monkeypatch):
     where = ["--index", str(tmp_path / "index")]
     commands.main(["index", str(photos), *where])
@@ -249,12 +277,13 @@ def test_an_index_of_other_weights_is_refused(colour_space, photos, tmp_path, mo
         commands.main(["index", str(photos), *where])
 
 
-def test_chinese_words_in_an_english_space_are_warned_of(caplog):
-    commands.warn_of_script(NamedSpace("joint", Colours(), "v1"), ["海滩"])
-    assert "conse-e5" in caplog.text
-    caplog.clear()
-    commands.warn_of_script(NamedSpace("conse-e5", Colours(), "v1"), ["海滩"])
-    assert not caplog.text
+@pytest.mark.parametrize("words", [Query(texts=("海滩",)), Query(texts=("beach",), not_texts=("人",))])
+def test_words_that_the_space_cannot_read_are_refused_with_the_remedy(words):
+    """A warning stood above results that were nonsense."""
+    with pytest.raises(UserError, match="--space conse-e5 --index"):
+        commands.refuse_script(NamedSpace("joint", Colours(), "v1"), words, "photos.index")
+    commands.refuse_script(NamedSpace("conse-e5", Colours(), "v1"), words, "zh.index")
+    commands.refuse_script(NamedSpace("joint", Colours(), "v1"), Query(texts=("crème",)), "photos.index")
 
 
 def test_without_ray_or_milvus_the_remedy_is_told(photos, tmp_path, monkeypatch, colour_space):

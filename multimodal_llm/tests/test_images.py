@@ -164,3 +164,11 @@ def test_damaged_bytes_give_a_picture_or_one_clear_line(seed, kind, data):
         assert load_image(bytes(content)).mode == "RGB"
     except UserError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("size", [(1200, 300), (300, 1200), (40, 30), (4000, 3000)])
+def test_a_picture_can_be_loaded_no_larger_than_needed(size):
+    loaded = load_image(saved(Image.new("RGB", size, "teal"), "JPEG"), largest_side=256)
+    assert max(loaded.size) == min(256, max(size))
+    assert loaded.width / loaded.height == pytest.approx(size[0] / size[1], rel=0.02)
+    assert np.abs(np.asarray(loaded, dtype=int) - (0, 128, 128)).max() <= 3

@@ -152,6 +152,31 @@ def test_a_photo_lying_on_its_side_has_the_vector_of_the_upright_one(bring, fold
     assert turned == pytest.approx(upright, abs=0.02)
 
 
+def test_a_name_that_is_no_text_is_reported_and_the_others_are_indexed(bring, folder):
+    """SQLite's refusal of such a name ended the whole update."""
+    raw = os.fsencode(folder) + b"/caf\xe9.png"
+    shutil.copy(folder / "red.png", raw)
+    changes = bring()
+    assert changes.added == 3
+    assert [line["file"] for line in changes.broken] == [str(folder / "caf\\xe9.png")]
+    assert "rename it" in changes.broken[0]["reason"]
+
+
+def test_many_large_photos_do_not_lie_in_memory_whole(index, folder):
+    """Two batches of 32 at 12 megapixels were 2.3 GB."""
+    Image.new("RGB", (3000, 2000), "white").save(folder / "large.jpg")
+    sizes = []
+
+    class Notes(Colours):
+        def encode_images(self, images):
+            sizes.extend(image.size for image in images)
+            return super().encode_images(images)
+
+    update(index, [folder], lambda files: encode_here(Notes(), files))
+    assert max(max(size) for size in sizes) == 1024
+    assert (40, 30) in sizes  # small ones stay as they are
+
+
 def test_other_files_and_hidden_ones_are_left_alone(bring, folder):
     (folder / "notes.txt").write_text("no photo")
     (folder / ".hidden").mkdir()

@@ -125,6 +125,7 @@ def tiny_reader(monkeypatch):
 
     reader = Reader()
     monkeypatch.setattr("shared.text_encoder.load_text_encoder", lambda name: reader)
+    monkeypatch.setattr(joint_space, "kept_classes", lambda name, recipe, make: make())  # no random ones in the cache
     return reader
 
 
@@ -143,8 +144,21 @@ def test_training_from_the_command_line_writes_a_space_that_loads(
 
     assert space.encode_images([Image.new("RGB", (30, 20), "red")]).shape == (1, 32)
     assert space.encode_texts(["a red wall", "the green wall is green"]).shape == (2, 32)
-    with pytest.raises(UserError, match="holds a finished training"):
+    with pytest.raises(UserError, match="holds a finished run"):
         train_joint_space.main()
+
+
+def test_words_are_searched_for_without_the_image_encoder(tiny_reader, monkeypatch):
+    """Every query waited for both encoders, for the network's export and for 1000 class names once."""
+
+    def refuse(device="auto"):
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(joint_space, "load_fast_encoder", refuse)
+    space = load_space("joint", "cpu")
+    assert space.encode_texts(["a red wall"]).shape == (1, 512)
+    with pytest.raises(AssertionError, match="loaded"):
+        space.encoder.encoder  # noqa: B018
 
 
 def test_weights_for_non_commercial_use_can_be_left_out(monkeypatch):

@@ -47,7 +47,7 @@ def open_page(run_page, tmp_path, monkeypatch):
     monkeypatch.setattr(page_caption, "captioner", FakeCaptioner)
     monkeypatch.setattr(page_caption, "left_out", lambda: None)
     monkeypatch.setattr(page_labels, "classifier", lambda name: FakeClassifier())
-    monkeypatch.setattr(page_search, "space", lambda: NamedSpace("joint", Colours(), "v1"))
+    monkeypatch.setattr(page_search, "space", lambda name: NamedSpace(name, Colours(), "v1"))
     monkeypatch.setattr(page_search, "FOLDER", str(tmp_path / "index"))
     page_labels.classify.clear()
     return partial(run_page, PAGE)
@@ -79,7 +79,7 @@ def test_each_label_is_told_with_the_classes_behind_it(open_page):
 def test_labels_that_do_not_fit_and_none_at_all_are_said(open_page, monkeypatch):
     monkeypatch.setattr(FakeClassifier, "fits", False)
     page = open_page()
-    page.button[0].click().run()  # the example's labels
+    page.button(key="labels_try").click().run()  # the example's labels
     assert say("labels_none") in shown(page.warning)
     page.text_area(key="labels").set_value(" , ").run()
     assert any("no labels" in error for error in shown(page.error))
@@ -112,6 +112,19 @@ def test_a_folder_is_indexed_and_searched(open_page, photos):
     assert any("red.png" in caption for caption in shown(page.caption))
     page.text_input(key="search_minus").set_value("blue").run()
     assert say("search_subtracted", words="blue") in shown(page.caption)
+
+
+def test_a_chinese_query_uses_the_space_that_reads_it_or_says_what_to_do(open_page, photos):
+    """It was searched for in the English space, which gave nonsense."""
+    page = indexed(open_page, photos)
+    page.run()
+    page.text_input(key="search_text").set_value("海滩").run()
+    assert say("search_no_chinese") in shown(page.info)
+    page.toggle(key="search_chinese").set_value(True).run()
+    page.button(key="search_update").click().run()
+    page.run()
+    assert not page.exception and say("search_no_chinese") not in shown(page.info)
+    assert any("red.png" in caption for caption in shown(page.caption))
 
 
 def test_a_query_without_anything_wanted_and_a_missing_folder_are_said(open_page, photos):

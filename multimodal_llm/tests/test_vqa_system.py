@@ -1,6 +1,7 @@
 """A trained system is the same after saving, refuses what it cannot use, and full-size BLIPs answer with confidence."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -163,6 +164,16 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
     BertConfig().save_pretrained(tmp_path)
     with pytest.raises(UserError, match="a bert model"):
         load_vqa_system(str(tmp_path))
+
+
+def test_a_damaged_blip_is_refused_on_one_line(blip_folder, tmp_path):
+    """A traceback of safetensors stood here once."""
+    for name in ("model.safetensors", "preprocessor_config.json", "config.json"):
+        folder = tmp_path / name.split(".")[0]
+        shutil.copytree(blip_folder, folder)
+        (folder / name).write_bytes(b"[1]" if name == "config.json" else b"nothing")
+        with pytest.raises(UserError, match="use shapes|or shapes"):
+            load_vqa_system(str(folder))
 
 
 def test_a_name_out_of_reach_names_the_packaged_one(monkeypatch):

@@ -13,11 +13,11 @@ from multimodal_llm import classify as command
 from multimodal_llm.clip_applications import conse, zero_shot_classification
 from multimodal_llm.clip_applications.clip_model import ClipModel
 from multimodal_llm.clip_applications.conse import ConseSpace, Meanings, class_weights, top_only, unit
+from multimodal_llm.clip_applications.query import is_latin
 from multimodal_llm.clip_applications.zero_shot_classification import (
     ClipClassifier,
     ConseClassifier,
     clean_labels,
-    is_latin,
     load_classifier,
 )
 from multimodal_llm.tests.clip_fixtures import save_clip, save_siglip
@@ -208,7 +208,7 @@ def test_another_model_and_a_damaged_one_are_refused(clip_folder, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(clip_folder, other)
     (other / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="no clip can be loaded"):
+    with pytest.raises(UserError, match="no CLIPModel can be loaded"):
         load_classifier(str(other))
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))

@@ -8,7 +8,7 @@ from multimodal_llm.visual_question_answering.data_loader import EASY_VQA
 from shared.config import check
 
 PROJECT = "multimodal_llm"
-SHIPPED = Path(__file__).with_name("weights") / "shapes"
+SHIPPED = Path(__file__).parents[1] / "weights" / "shapes"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,13 @@ that it learnt.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from multimodal_llm.hub_checkpoint import find_checkpoint, load_checkpoint
 from multimodal_llm.images import ImageSource, load_image
 from multimodal_llm.visual_question_answering.config import SHIPPED
 from shared.errors import UserError
 from shared.files import atomic_path, write_json
-from shared.hub import resolve_model
 from shared.runs import read_json
 
 if TYPE_CHECKING:
@@ -219,32 +219,22 @@ class BlipVqa:
     """
 
     def __init__(self, name: str, device: str = "auto") -> None:
-        from transformers import AutoConfig, AutoTokenizer, BlipForQuestionAnswering, BlipImageProcessorPil
-
-        from shared.devices import choose_device
+        from transformers import BlipForQuestionAnswering, BlipImageProcessorPil
 
         self.name = name
-        folder = resolve_model(name, suggestion=SHAPES)
-        try:
-            kind = AutoConfig.from_pretrained(folder).model_type
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{name}: no model in it that transformers knows: give a BLIP for VQA, or {SHAPES}"
-            ) from error
+        folder, settings = find_checkpoint(name, SHAPES)
+        kind = settings.get("model_type")
         if kind != "blip":
             raise UserError(
                 f"{name}: a {kind} model: give a BLIP for VQA such as Salesforce/blip-vqa-base, or {SHAPES}"
             )
-        self.device = choose_device(device).value
-        model, report = BlipForQuestionAnswering.from_pretrained(folder, output_loading_info=True)
-        if report["missing_keys"]:
+        parts = load_checkpoint(name, folder, BlipForQuestionAnswering, BlipImageProcessorPil, SHAPES, device)
+        if parts.missing:
             raise UserError(
-                f"{name}: a BLIP of another kind, {min(report['missing_keys'])} is missing: "
+                f"{name}: a BLIP of another kind, {parts.missing[0]} is missing: "
                 "give one for VQA such as Salesforce/blip-vqa-base"
             )
-        self.model: Any = model.eval().to(self.device)
-        self.processor: Any = BlipImageProcessorPil.from_pretrained(folder)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self.model, self.tokenizer, self.processor = parts.model, parts.tokenizer, parts.pictures
 
     def answer(self, picture: ImageSource, questions: Sequence[str]) -> list[Answer]:
         import torch
@@ -252,13 +242,15 @@ class BlipVqa:
         questions = _checked(questions)
         if not questions:
             return []
-        pixels = self.processor(load_image(picture), return_tensors="pt")["pixel_values"].to(self.device)
-        asked = self.tokenizer(questions, padding=True, truncation=True, max_length=512, return_tensors="pt")
+        device, text = self.model.device, self.model.config.text_config
+        pixels = self.processor(load_image(picture), return_tensors="pt")["pixel_values"].to(device)
+        window = {"truncation": True, "max_length": text.max_position_embeddings}
+        asked = self.tokenizer(questions, padding=True, return_tensors="pt", **window).to(device)
         with torch.inference_mode():
             written = self.model.generate(
                 pixel_values=pixels.expand(len(questions), -1, -1, -1),
-                input_ids=asked["input_ids"].to(self.device),
-                attention_mask=asked["attention_mask"].to(self.device),
+                input_ids=asked["input_ids"],
+                attention_mask=asked["attention_mask"],
                 max_new_tokens=10,
                 do_sample=False,
                 num_beams=1,
@@ -269,8 +261,8 @@ class BlipVqa:
         tokens = written.sequences[:, -steps.shape[1] :]  # (N, T)
         said = steps.gather(2, tokens[..., None])[..., 0]  # (N, T)
         # What comes after an answer's end mark is padding and was not said.
-        ends = (tokens == self.model.config.text_config.sep_token_id).cumsum(1)
-        counted = (ends - (tokens == self.model.config.text_config.sep_token_id).long()) == 0
+        end = tokens == text.sep_token_id
+        counted = end.cumsum(1) - end.long() == 0
         confidence = (said * counted).sum(1).exp().tolist()
         texts = self.tokenizer.batch_decode(written.sequences, skip_special_tokens=True)
         return [Answer(q, t.strip(), c) for q, t, c in zip(questions, texts, confidence, strict=True)]

@@ -38,7 +38,7 @@ LATIN_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s)")
 HAN_END = re.compile(r"[。！？；…]+[”’」』）)\]]*")
 NEXT_LETTER = re.compile(r"\s*(\S)")
 LONGEST_ABBREVIATION = 12
-BEFORE_DOT = re.compile(r"[^\s(\[\"'“‘]+$")
+BEFORE_DOT = re.compile(r"[^\s(\[\"'“‘\u3000-\u9fff\uff00-\uffef]+$")  # Chinese needs no space before "Dr."
 CLAUSE_END = re.compile(r"[,;:—][\"'”’)\]]*\s|[，、；：]")
 
 

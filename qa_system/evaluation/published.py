@@ -32,3 +32,14 @@ PUBLISHED: dict[str, list[dict[str, Any]]] = {
 }
 """By the name of the collection's folder, questions and passages of one language. Read in the sources' snapshots of
 2026; BEIR's and MTEB's SciFact and XQuAD are the sets measured here."""
+
+_SQUAD = "[SQuAD's leaderboard](https://rajpurkar.github.io/SQuAD-explorer/)"
+_DISTILBERT = "[its model card](https://huggingface.co/distilbert/distilbert-base-cased-distilled-squad)"
+
+PUBLISHED_ANSWERS: list[dict[str, Any]] = [
+    {"generator": "people, SQuAD 1.1 test", "gold_f1": 0.9122, "source": _SQUAD},
+    {"generator": "BERT-base-cased (108 M), SQuAD 1.1 dev", "gold_f1": 0.887, "source": _DISTILBERT},
+    {"generator": "DistilBERT-base-cased (65 M), SQuAD 1.1 dev", "gold_f1": 0.871, "source": _DISTILBERT},
+]
+"""Questions that have an answer, the paragraph given: SQuAD 1.1's development questions are those of 2.0 with one. Each
+of these models was trained on all 87,599 of SQuAD's training questions, which are in no package."""

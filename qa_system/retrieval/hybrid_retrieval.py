@@ -149,6 +149,10 @@ class HybridRetriever:
             shift = self.fusion.common * embedder.floor  # what that takes from a passage that is like no question
         by_words = view.sparse.search(terms, pool, among) if terms and weight < 1 else nothing
         has_vectors = vector is not None and view.dense is not None and weight > 0
+        if not has_vectors and self.fusion.method != "ranks":  # words alone, whose index has put them in order
+            rows, bm25 = by_words[0][:k], by_words[1][:k]
+            bm25 = bm25 / view.sparse.possible(terms) if len(rows) else bm25
+            return Ranked(rows, (1 - weight) * bm25, bm25, np.zeros(len(rows)))
         by_meaning = view.dense.search(vector, pool, among) if has_vectors else nothing
         rows = np.union1d(by_words[0], by_meaning[0])  # ascending
         if not len(rows):

@@ -9,6 +9,7 @@ with every addition. So nothing that depends on them is stored, other than in li
 (bm25s): an index holds, for each term, the documents that have it and how often, and a search does the arithmetic.
 """
 
+import math
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -89,7 +90,7 @@ class SparseIndex:
         """How much a term tells: near 0 for one that every document has, most for one that none has."""
         postings = self._postings.get(term)
         df = len(postings.slots) if postings else 0
-        return float(np.log1p((len(self) - df + 0.5) / (df + 0.5)))
+        return math.log1p((len(self) - df + 0.5) / (df + 0.5))
 
     def possible(self, query: Sequence[str]) -> float:
         """What no document's score can reach: the sum of the idf of the query's terms, above 0."""

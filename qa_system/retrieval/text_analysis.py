@@ -17,7 +17,7 @@ import unicodedata
 import Stemmer
 
 # A change of what this module gives must change this name: a store keeps it, and refuses terms of another analysis.
-VERSION = "english-porter-han-pairs-1"
+VERSION = "english-porter-han-pairs-2"
 
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _PIECES = re.compile(rf"[{HAN}]+|[^\W_{HAN}]+(?:'[^\W_{HAN}]+)*")
@@ -63,4 +63,4 @@ def is_han(text: str) -> bool:
 def _stems(words: list[str]) -> list[str]:
     if not hasattr(_local, "stemmer"):
         _local.stemmer = Stemmer.Stemmer("porter")
-    return _local.stemmer.stemWords(words)
+    return [stem for stem in _local.stemmer.stemWords(words) if stem]  # of a lone "s" nothing is left

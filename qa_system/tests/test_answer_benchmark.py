@@ -72,7 +72,7 @@ def test_the_line_has_the_design_s_keys_for_each_generator(data, no_models, monk
     assert (result["n"], result["n_unanswerable"]) == (3, 3)
     assert result["cited_spans"] == result["cited_spans_verbatim"] > 0 and result["citation_coverage"] == 1
     assert result["out_of_collection_auroc"] == 1  # no other article shares a word with these questions
-    assert [row["generator"] for row in rows] == ["extractive", "copier"]
+    assert [row["generator"] for row in rows if row["source"] == "here"] == ["extractive", "copier"]
     assert result["copier"]["own_words"] > 0
 
 

@@ -93,6 +93,5 @@ def test_an_answer_in_both_languages_is_cut_into_its_sentences():
 
 def test_a_unit_of_one_letter_that_stems_to_nothing_breaks_no_answer():
     words = frozenset(analyse("It falls at 3 ft/s."))
-    assert "" in words, "the stemmer leaves nothing of an s: if it no longer does, this test can go"
     assert support("It falls at 3 ft/s.", words) == 1.0
     assert support("It falls at 4 ft/s.", words) == 0.0

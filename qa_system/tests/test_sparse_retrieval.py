@@ -122,6 +122,7 @@ def test_an_id_is_added_once_and_removed_once():
         ("IL-2 and 1.5 mg", ["il", "2", "1", "5", "mg"]),
         ("\uff27\uff30\uff35\u3000\uff11\uff12", ["gpu", "12"]),  # full-width letters and digits
         ("用GPU训练模型。", ["用", "gpu", "训练", "练模", "模型"]),
+        ("9 ft/s, 5's", ["9", "ft", "5"]),  # of a lone s the stemmer leaves nothing
         ("每秒308分", ["每秒", "308", "分"]),
         ("the", []),
         ("", []),

@@ -43,6 +43,7 @@ def sentences_of(text):
         ("先检索，再回答。没有证据？就说不知道！", ["先检索，再回答。", "没有证据？", "就说不知道！"]),
         ("他说：“先走。”然后走了。", ["他说：“先走。”", "然后走了。"]),
         ("用 BERT 模型。It works. 很好。", ["用 BERT 模型。", "It works.", "很好。"]),
+        ("他来了。Dr. Who came. 他是Dr. Who。", ["他来了。", "Dr. Who came.", "他是Dr. Who。"]),
         ("Wait... what? Yes", ["Wait... what?", "Yes"]),
         ("a title\nA line of a table\n\nEnd", ["a title", "A line of a table", "End"]),
         ("  \n ", []),
