@@ -141,7 +141,7 @@ def abstain(reason: str) -> Answer:
 def no_text(pages: Sequence[Page]) -> str:
     """Why there is nothing to look for on pages without a line."""
     reasons = dict.fromkeys(page.reason for page in pages if page.reason)
-    return "no text was found" + (f" ({'; '.join(reasons)})" if reasons else ": is the picture sharp and large enough?")
+    return "; ".join(reasons) or "no text was found: is the picture sharp and large enough?"
 
 
 def _agreement(asked: Sequence[str], candidate: Candidate) -> float:
