@@ -18,7 +18,7 @@ from multimodal_llm.document_understanding.layout_analysis import read_sheet, up
 from multimodal_llm.document_understanding.marks import ANSWER as ANSWER_COLOUR
 from multimodal_llm.document_understanding.marks import boxed, fields_drawn
 from multimodal_llm.document_understanding.sheets import count_sheets, open_sheets
-from multimodal_llm.page_caption import LARGEST_MB, Say
+from multimodal_llm.page_pictures import LARGEST_MB, Say
 from shared.errors import UserError
 
 KINDS = ["pdf", "png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"]
