@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal, get_args
 
 from multimodal_llm.document_understanding.document import Page
@@ -30,6 +31,7 @@ OF_ISSUE = re.compile(
 OF_SOMETHING_ELSE = re.compile(
     r"due|exp(ir|dat)|valid|deliver|ship|birth|dob|print|until|before|到期|有效|截止|出生|打印|送货"
 )
+SAID_AGAIN = 0.3
 TIME = re.compile(r"\d{1,2}[:：]\d{2}")
 
 
@@ -68,10 +70,8 @@ def find_fields(pages: Sequence[Page]) -> dict[Field, Found]:
 
 
 def find_date(rows: Sequence[Row]) -> Found | None:
-    """The date of issue: labelled as one, beside a time, said twice, or the first."""
-    best: tuple[float, Found] | None = None
-    points_of: dict[str, float] = {}
-    places: dict[str, tuple[float, Piece, str, Rectangle]] = {}
+    """The date of issue: labelled as one, beside a time, said more than once, or the first."""
+    places: dict[date, list[tuple[float, Piece, str]]] = {}  # of each day: points, place, why
     for number, row in enumerate(rows):
         for index, piece in enumerate(row):
             for dated in find_dates(piece.text):
@@ -88,24 +88,17 @@ def find_date(rows: Sequence[Row]) -> Found | None:
                 if TIME.search(" ".join(each.text for each in row)):
                     points += 0.5
                     reasons.append("beside a time")
-                key = dated.value.isoformat()
-                if key in places:
-                    points_of[key] += 0.3
-                if key not in places or points > places[key][0]:
-                    box = part(piece, dated.start, dated.start + len(dated.text)).box
-                    places[key] = points, piece, dated.text, box
-                    points_of[key] = points_of.get(key, 0.0) + points - (places[key][0] if key in points_of else 0.0)
-                    points_of[key] = max(points_of[key], points)
-                    why = "; ".join(reasons) or "the page's first date"
-                    if best is None or points_of[key] > best[0]:
-                        best = points_of[key], Found(dated.text, piece.page, box, 0.0, why)
-    if best is None:
+                where = part(piece, dated.start, dated.start + len(dated.text))
+                places.setdefault(dated.value, []).append((points, where, "; ".join(reasons)))
+    if not places:
         return None
-    points, found = best
-    others = sorted(points_of.values())[:-1]
-    text_score = next(place[1].score for place in places.values() if place[2] == found.value)
-    sure = text_score * certainty(points, max(others, default=0.0))
-    return Found(found.value, found.page, found.box, sure, found.why)
+    best = {day: max(found, key=lambda each: each[0]) for day, found in places.items()}
+    weighed = {day: best[day][0] + SAID_AGAIN * (len(found) - 1) for day, found in places.items()}
+    day = max(weighed, key=lambda each: weighed[each])
+    _, where, why = best[day]
+    others = [points for other, points in weighed.items() if other != day]
+    sure = where.score * certainty(weighed[day], max(others, default=0.0))
+    return Found(where.text, where.page, where.box, sure, why or "the page's first date")
 
 
 def certainty(evidence: float, runner_up: float = 0.0) -> float:
@@ -121,8 +114,4 @@ def _of_party(party: Party) -> Found:
 def _labelled_above(rows: Sequence[Row], number: int, piece: Piece) -> bool:
     above = rows[number - 1] if number else ()
     words = [each for each in above if each.page == piece.page and abs(each.box[0] - piece.box[0]) < 2 * piece.height]
-    return any(ISSUED.search(compact(each.text)) and not find_dates_any(each.text) for each in words)
-
-
-def find_dates_any(text: str) -> bool:
-    return next(find_dates(text), None) is not None
+    return any(ISSUED.search(compact(each.text)) and next(find_dates(each.text), None) is None for each in words)
