@@ -1,10 +1,10 @@
-"""The demo page: a caption, questions about shapes, labels of one's own, and search through a folder of photos."""
+"""The demo page: a caption, questions about shapes, labels of one's own, search through photos, and documents."""
 
 from functools import partial
 
 import streamlit as st
 
-from multimodal_llm import page_caption, page_labels, page_questions, page_search
+from multimodal_llm import page_caption, page_documents, page_labels, page_questions, page_search
 from shared.page import choose_language
 from shared.phrases import Language, phrase
 
@@ -14,8 +14,8 @@ def main() -> None:
     language = choose_language()
     say = partial(words, language)
     st.title(phrase("app.page.multimodal_llm", language))
-    names = ("caption", "questions", "labels", "search")
-    caption, questions, labels, search = st.tabs([say(f"tab.{name}") for name in names])
+    names = ("caption", "questions", "labels", "search", "documents")
+    caption, questions, labels, search, documents = st.tabs([say(f"tab.{name}") for name in names])
     with caption:
         page_caption.show(say)
     with questions:
@@ -24,6 +24,8 @@ def main() -> None:
         page_labels.show(say)
     with search:
         page_search.show(say)
+    with documents:
+        page_documents.show(say)
 
 
 def words(language: Language, key: str, **values: object) -> str:

@@ -4,12 +4,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.benchmark import BenchmarkConfig, Outcome
 from shared.errors import UserError
 from shared.logging import progress_bar
 from shared.timing import Timer
+
+if TYPE_CHECKING:
+    from multimodal_llm.document_understanding.document import Page
 
 NOISE = 0.05  # least confidence of blocks that count in the layout's average precision
 
@@ -81,8 +84,83 @@ def documents(config: DocumentsConfig) -> Outcome:
         "slowest_page_seconds": max(seconds),
         "n": len(examples),
     }
-    # Fields and answers are scored here, from `pages` (by the example's id), `examples` and qa.jsonl.
-    return Outcome(result, [{"receipts": "SROIE", **result}])
+    result |= score_fields(pages, examples) | score_answers(pages, examples, Path(config.data) / "qa.jsonl")
+    scalars = {key: value for key, value in result.items() if not isinstance(value, dict)}
+    return Outcome(result, [{"receipts": "SROIE", **scalars, **result["fields"]}])
+
+
+def score_fields(pages: "dict[str, Page]", examples: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many fields are exactly right but for case and the amount of white.
+
+    Beside it: without a look at white; and from the annotators' lines in place of ours, as if reading were perfect.
+    """
+    from multimodal_llm.document_understanding.answer_scores import exact
+    from multimodal_llm.document_understanding.document import Block, Page
+    from multimodal_llm.document_understanding.fields import FIELDS, find_fields
+
+    variants = ("fields", "fields_no_white", "fields_perfect_text")
+    right: dict[str, dict[str, list[bool]]] = {key: {name: [] for name in FIELDS} for key in variants}
+    for example in examples:
+        blocks = tuple(Block("text", line.box, 0.0, (line,)) for line in annotated_lines(example))
+        perfect = find_fields([Page(1, *example["size"], "ocr", blocks=blocks)])
+        found = find_fields([pages[example["id"]]])
+        for name, wanted in example["entities"].items():
+            value, best = (fields[name].value if name in fields else "" for fields in (found, perfect))
+            right["fields"][name].append(exact(value, wanted))
+            right["fields_no_white"][name].append(exact("".join(value.split()), "".join(wanted.split())))
+            right["fields_perfect_text"][name].append(exact(best, wanted))
+    return {key: {name: sum(each) / len(each) for name, each in by.items() if each} for key, by in right.items()}
+
+
+def score_answers(pages: "dict[str, Page]", examples: list[dict[str, Any]], file: Path) -> dict[str, Any]:
+    """ANLS and the answers' places; and how often it is said that a receipt does not tell what it does not tell.
+
+    The place counts where the annotation's lines hold the answer, at any of the places where it stands.
+    """
+    from multimodal_llm.document_understanding.answer_scores import (
+        SAME_PLACE,
+        anls,
+        intersection_over_union,
+        places_of,
+    )  # fmt: skip
+    from multimodal_llm.document_understanding.document_qa import answer, text_encoder
+    from multimodal_llm.document_understanding.off_document import OFF_DOCUMENT
+
+    try:
+        questions = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read ({error}): see docs/data.md") from error
+    lines = {example["id"]: annotated_lines(example) for example in examples}
+    encode = text_encoder()
+    scores, overlaps = [], []
+    for each in questions:
+        reply = answer(each["question"], [pages[each["id"]]], encode)
+        scores.append(anls(reply.text, each["answers"]))
+        places = [place for text in each["answers"] for place in places_of(text, lines[each["id"]])]
+        if places:
+            box = reply.box
+            overlaps.append(max(intersection_over_union(box, place) for place in places) if box else 0.0)
+    silent = [not answer(question, [page], encode).found for page in pages.values() for question in OFF_DOCUMENT]
+    return {
+        "anls": sum(scores) / len(scores),
+        "box_agreement": sum(overlap >= SAME_PLACE for overlap in overlaps) / len(overlaps),
+        "box_overlap": sum(overlaps) / len(overlaps),
+        "abstained_off_document": sum(silent) / len(silent),
+        "questions": len(questions),
+        "off_document_questions": len(silent),
+    }
+
+
+def annotated_lines(example: dict[str, Any]) -> list[Any]:
+    """The lines as people wrote them down, with the boxes around their four corners."""
+    from multimodal_llm.document_understanding.document import Line
+
+    return [
+        Line(line["text"], (min(xs), min(ys), max(xs), max(ys)), 1.0, ())
+        for line in example["lines"]
+        if line["text"].strip()
+        for xs, ys in [(line["quad"][::2], line["quad"][1::2])]
+    ]
 
 
 def layout(config: LayoutConfig) -> Outcome:

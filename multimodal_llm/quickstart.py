@@ -40,6 +40,8 @@ TYPED = [
     ("outside", "black triangle", "what is the weather like?"),
 ]
 
+ASKED_OF_RECEIPT = ("How much change was given?", "When is the payment due?")  # the second one it does not tell
+
 
 @dataclass(frozen=True)
 class QuickstartConfig:
@@ -83,6 +85,10 @@ def _describe(folder: RunFolder, summary: dict[str, Any]) -> Section:
     section.table(typed(folder), both("multimodal.caption.typed"))
     if described := captions():
         section.samples(described, both("multimodal.caption.captions"))
+    rows, pictures = document()
+    section.text(both("multimodal.explain.document"))
+    section.table(rows, both("multimodal.caption.document"))
+    section.samples(pictures, both("multimodal.caption.document_places"))
     section.text(both("multimodal.explain.next", folder=folder.path))
     return section
 
@@ -169,6 +175,33 @@ def captions() -> list[tuple[Any, str]]:
     return [
         (both(f"multimodal.refused.picture.{kind}"), f"{each.text}  ({each.confidence:.2f})")
         for kind, each in zip(kinds, found, strict=True)
+    ]
+
+
+def document() -> tuple[list[dict[str, Any]], list[tuple[Any, str]]]:
+    """A receipt that we draw: its fields and two answers, and the pictures with their places."""
+    from multimodal_llm.document_understanding.document_qa import answer
+    from multimodal_llm.document_understanding.document_samples import draw_sample
+    from multimodal_llm.document_understanding.fields import find_fields
+    from multimodal_llm.document_understanding.layout_analysis import read_picture
+    from multimodal_llm.document_understanding.marks import drawn, fields_drawn
+    from shared.phrases import both
+
+    picture = draw_sample("receipt")
+    page = read_picture(picture)
+    fields = find_fields([page])
+    rows: list[dict[str, Any]] = [
+        {"asked": both(f"multimodal.page.documents_field.{name}"), "answer": found.value, "because": found.why}
+        for name, found in fields.items()
+    ]
+    replies = [answer(question, [page]) for question in ASKED_OF_RECEIPT]
+    rows += [
+        {"asked": question, "answer": reply.text or "–", "because": reply.reason}
+        for question, reply in zip(ASKED_OF_RECEIPT, replies, strict=True)
+    ]
+    return rows, [
+        (fields_drawn(picture, page, fields), ", ".join(fields)),
+        (drawn(picture, page, replies[0]), ASKED_OF_RECEIPT[0]),
     ]
 
 
