@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from multimodal_llm.document_understanding.document import Line
 from multimodal_llm.document_understanding.rows import compact, surround
+from multimodal_llm.document_understanding.text_metrics import edit_distance
 from shared.reading_order import Rectangle
 
 ANLS_THRESHOLD = 0.5
@@ -24,16 +25,6 @@ def anls(answer: str, right: Sequence[str]) -> float:
         longest = max(len(one), len(other))
         best = max(best, 1.0 - edit_distance(one, other) / longest if longest else 1.0)
     return best if best >= ANLS_THRESHOLD else 0.0
-
-
-def edit_distance(one: str, other: str) -> int:
-    """How many letters must be put in, taken out or replaced to make one text of the other (Levenshtein)."""
-    row = list(range(len(other) + 1))  # distances of the empty text to the beginnings of the other
-    for number, letter in enumerate(one, 1):
-        above, row[0] = row[0], number
-        for place, different in enumerate((letter != sign for sign in other), 1):
-            above, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, above + different)
-    return row[-1]
 
 
 def intersection_over_union(one: Rectangle, other: Rectangle) -> float:

@@ -10,10 +10,10 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from multimodal_llm.document_understanding.answer_scores import edit_distance
 from multimodal_llm.document_understanding.document import Page, Word
 from multimodal_llm.document_understanding.document_qa import Answer, abstain, check_question, no_text
 from multimodal_llm.document_understanding.rows import compact, surround
+from multimodal_llm.document_understanding.text_metrics import edit_distance
 from shared.endpoint import Endpoint
 from shared.reading_order import Rectangle
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from multimodal_llm.document_understanding.text_metrics import edit_distance
+
 
 @dataclass
 class Node:
@@ -96,25 +98,6 @@ def _post_order(tree: Node) -> tuple[list[Node], list[int], list[int]]:
 def _size(tree: Node) -> int:
     """Nodes below the root, as TEDS counts them."""
     return max(1, len(_post_order(tree)[0]) - 1)
-
-
-def edit_distance(one: Sequence, other: Sequence) -> int:
-    """Letters (or words) to insert, delete and change (Levenshtein), row by row over arrays.
-
-    Along a row an insertion depends on the field to its left; a running minimum of "distance less place" gives all at
-    once.
-    """
-    if not one or not other:
-        return max(len(one), len(other))
-    numbers = {symbol: number for number, symbol in enumerate({*one, *other})}
-    across = np.array([numbers[symbol] for symbol in other])
-    places = np.arange(len(other) + 1)
-    row = places.copy()
-    for count, symbol in enumerate(one, 1):
-        changed = row[:-1] + (across != numbers[symbol])
-        best = np.concatenate([[count], np.minimum(row[1:] + 1, changed)])
-        row = np.minimum.accumulate(best - places) + places
-    return int(row[-1])
 
 
 def tree_of_html(text: str) -> Node:

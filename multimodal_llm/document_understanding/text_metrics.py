@@ -6,9 +6,9 @@ Both are needed: a parser may find nearly every word and put the columns one int
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from multimodal_llm.document_understanding.table_metrics import edit_distance
+import numpy as np
 
 
 def words(text: str) -> list[str]:
@@ -42,3 +42,22 @@ def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
         errors += edit_distance(read, right)
         letters += len(right)
     return errors / letters if letters else 0.0
+
+
+def edit_distance(one: Sequence, other: Sequence) -> int:
+    """Letters (or words) to insert, delete and change (Levenshtein), row by row over arrays.
+
+    Along a row an insertion depends on the field to its left; a running minimum of "distance less place" gives all at
+    once.
+    """
+    if not one or not other:
+        return max(len(one), len(other))
+    numbers = {symbol: number for number, symbol in enumerate({*one, *other})}
+    across = np.array([numbers[symbol] for symbol in other])
+    places = np.arange(len(other) + 1)
+    row = places.copy()
+    for count, symbol in enumerate(one, 1):
+        changed = row[:-1] + (across != numbers[symbol])
+        best = np.concatenate([[count], np.minimum(row[1:] + 1, changed)])
+        row = np.minimum.accumulate(best - places) + places
+    return int(row[-1])

@@ -16,9 +16,15 @@ from multimodal_llm.document_understanding.export import draw_overlay, flowing_t
 from multimodal_llm.document_understanding.ruled_tables import find_ruled_table
 from multimodal_llm.document_understanding.running_lines import mark_running
 from multimodal_llm.document_understanding.sheets import join_letters
-from multimodal_llm.document_understanding.table_metrics import Node, edit_distance, teds, tree_of_html
+from multimodal_llm.document_understanding.table_metrics import Node, teds, tree_of_html
 from multimodal_llm.document_understanding.tables import find_table, horizontal_rules, read_table, to_html, to_markdown
-from multimodal_llm.document_understanding.text_metrics import character_error_rate, f1, plain_words, words
+from multimodal_llm.document_understanding.text_metrics import (
+    character_error_rate,
+    edit_distance,
+    f1,
+    plain_words,
+    words,
+)
 
 
 def line(text, left, top, height=20, pitch=10):
