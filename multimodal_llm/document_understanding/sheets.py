@@ -47,8 +47,12 @@ def open_sheets(path: str | Path, password: str | None = None, numbers: range | 
     try:
         with path.open("rb") as file:
             start = file.read(1024)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file: give a picture or a PDF") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: a folder: `python -m multimodal_llm.read_documents` takes those") from error
     except OSError as error:
-        raise UserError(f"{path}: {describe_os_error(error)}") from error
+        raise UserError(describe_os_error(error)) from error
     if b"%PDF-" in start:
         return _pdf_sheets(path, _open_pdf(path, password), numbers)
     return _picture_sheets(path, numbers)
