@@ -77,7 +77,7 @@ def test_text_blocks_and_picture_are_written(receipt, capsys, tmp_path):
         (["FILE", " "], "the question is empty"),
         (["FILE", "--pages", "0"], "no pages"),
         (["FILE", "--pages", "3-1"], "no pages"),
-        (["nowhere.png"], "nowhere.png: No such file"),
+        (["nowhere.png"], "nowhere.png: no such file"),
         (["FILE", "who?", "--model", "bert/none"], "rules"),
     ],
 )
