@@ -18,6 +18,7 @@ from shared.reading_order import Rectangle
 MOST_KEY_WORDS = 5
 MOST_KEY_CHARACTERS = 14  # of a Chinese key
 MOST_VALUE_LINES = 5
+QUANTITY = re.compile(r"\d{1,3}\s*[xX]?")
 Kind = Literal["colon", "right", "below", "cell"]
 
 
@@ -137,7 +138,9 @@ def _lines_below(rows: Sequence[Row], number: int, key: str, key_piece: Piece) -
 
 
 def _amount_at_the_end(row: Row) -> Iterator[Pair]:
-    """ "Subtotal    41.15": words, and a number or a date at the end of the row."""
+    """ "Subtotal    41.15" or "2   Rye loaf   6.50   13.00": words, and a number or a date at the end of the row."""
+    if len(row) > 2 and QUANTITY.fullmatch(row[0].text.strip()):
+        row = row[1:]
     first, last = row[0], row[-1]
     if len(row) == 1:
         amounts = list(find_amounts(first.text))

@@ -20,6 +20,7 @@ from multimodal_llm.document_understanding.answer_scores import (
 )
 from multimodal_llm.document_understanding.document import Page
 from multimodal_llm.document_understanding.document_qa import answer
+from multimodal_llm.document_understanding.document_samples import RECEIPT
 from multimodal_llm.document_understanding.off_document import OFF_DOCUMENT
 from multimodal_llm.document_understanding.question_words import words_of
 from multimodal_llm.tests.document_fixtures import (
@@ -62,6 +63,7 @@ RIGHT = [
     (SUPERMARKET_ZH, "牛奶的单价是多少？", "12.50"),
     (CARD_SLIP_ZH, "商户名称是什么？", "老城根火锅店"),
     (KEDAI, "How much change was given?", "RM 1.90"),
+    (RECEIPT, "How much was the almond croissant?", "12.75"),
 ]
 
 
