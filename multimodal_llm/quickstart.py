@@ -88,7 +88,8 @@ def _describe(folder: RunFolder, summary: dict[str, Any]) -> Section:
     rows, pictures = document()
     section.text(both("multimodal.explain.document"))
     section.table(rows, both("multimodal.caption.document"))
-    section.samples(pictures, both("multimodal.caption.document_places"))
+    for picture, asked in pictures:
+        section.figure(lambda language, picture=picture: as_figure(picture), asked)
     section.text(both("multimodal.explain.next", folder=folder.path))
     return section
 
@@ -203,6 +204,16 @@ def document() -> tuple[list[dict[str, Any]], list[tuple[Any, str]]]:
         (fields_drawn(picture, page, fields), ", ".join(fields)),
         (drawn(picture, page, replies[0]), ASKED_OF_RECEIPT[0]),
     ]
+
+
+def as_figure(picture: Any) -> "go.Figure":
+    """A picture as a figure without axes."""
+    import numpy as np
+    import plotly.express as px
+
+    figure = px.imshow(np.asarray(picture.convert("RGB")), binary_string=True)
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+    return figure
 
 
 def _percent(share: float) -> str:
