@@ -70,6 +70,18 @@ def test_one_leg_alone(fill, method, order):
     assert texts(HybridRetriever(store, Fusion(method=method)).search("wing")) == order
 
 
+def test_words_alone_are_scored_as_in_the_whole_score_and_cut_at_k(fill):
+    # "cat": df 2 of 2, idf = ln(1 + 0.5 / 2.5); "bird" in none, ln 6. Both passages have 2 terms.
+    store = fill({"a": ["cat sat"], "b": ["cat ran"]})
+    retriever = HybridRetriever(store, Fusion(method="bm25"))
+    share = np.log(1.2) / 2.2 / (np.log(1.2) + np.log(6))
+    hits = retriever.search("cat bird")
+    assert [(hit.bm25, hit.score) for hit in hits] == [(pytest.approx(share), pytest.approx(share))] * 2
+    with store.view() as view:
+        ranked = retriever.rank(view, ["cat", "bird"], None, 1)
+    assert [len(each) for each in ranked] == [1, 1, 1, 1]
+
+
 def test_reciprocal_ranks_by_hand(fill):
     # By words: "wing wing", "wing flow". By meaning: "heat", "wing flow", "wing wing". With equal weights
     # "wing flow" has 1/62 + 1/62, "wing wing" 1/61 + 1/63 (a little more), "heat" 1/61.
