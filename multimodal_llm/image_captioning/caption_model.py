@@ -172,10 +172,17 @@ class Picture:
     def __init__(self, cells: list[tuple[Tensor, Tensor]], mask: Tensor | None = None) -> None:
         self.cells, self.mask = cells, mask
 
+    def __len__(self) -> int:
+        return len(self.cells[0][0])
+
+    def pick(self, photos: Tensor) -> "Picture":
+        """These photos, by number, as often as they are named."""
+        cells = [(key[photos], value[photos]) for key, value in self.cells]
+        return Picture(cells, None if self.mask is None else self.mask[photos])
+
     def repeat(self, times: int) -> "Picture":
         """Each photo that many times in a row, for several sentences about it."""
-        cells = [(key.repeat_interleave(times, 0), value.repeat_interleave(times, 0)) for key, value in self.cells]
-        return Picture(cells, None if self.mask is None else self.mask.repeat_interleave(times, 0))
+        return self.pick(torch.arange(len(self), device=self.cells[0][0].device).repeat_interleave(times))
 
 
 def count_parameters(model: nn.Module) -> int:

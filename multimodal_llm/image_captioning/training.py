@@ -12,7 +12,7 @@ Both keep a running average of the weights, which captions better than the last 
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +24,16 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from multimodal_llm.image_captioning.caption_evaluation import caption_scores, words
-from multimodal_llm.image_captioning.caption_model import CaptionModel
+from multimodal_llm.image_captioning.caption_model import CaptionModel, Picture
 from multimodal_llm.image_captioning.decoding import beam_search, sample
 from multimodal_llm.image_captioning.flickr import CaptionedPhoto
 from multimodal_llm.image_captioning.reward import CiderReward
-from multimodal_llm.image_captioning.vocabulary import END, PADDING, Vocabulary
+from multimodal_llm.image_captioning.vocabulary import END, PADDING, START, Vocabulary
 from shared.config import check
 from shared.files import atomic_path
 
 CAPTIONS = 5  # of each photo; where people wrote fewer, theirs are repeated
+PARTS = 4  # in which the sentences of a step go through the decoder: together, half of what it reads would be padding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +137,7 @@ def learn_words(
 
     def loss_of(photos: Tensor, step: _Step) -> tuple[Tensor, Tensor]:
         with step.precision():
-            picture = model.look(*data.draw(photos)).repeat(CAPTIONS)
-            loss = _word_loss(model, picture, data.words[photos], stage.smoothing)
+            loss = _word_loss(model, model.look(*data.draw(photos)), data.words[photos], stage.smoothing)
         return loss, loss.detach()
 
     return _learn("words", model, data, stage, report, kept, loss_of)
@@ -167,9 +167,9 @@ def learn_sentences(
         model.train()
         with step.precision():
             picture = model.look(*seen)
-            loss = (1 - stage.word_weight) * _reward_loss(model, picture.repeat(stage.samples), said, advantage)
+            loss = (1 - stage.word_weight) * _reward_loss(model, picture, said, advantage)
             if stage.word_weight:
-                by_word = _word_loss(model, picture.repeat(CAPTIONS), data.words[photos], stage.smoothing)
+                by_word = _word_loss(model, picture, data.words[photos], stage.smoothing)
                 loss = loss + stage.word_weight * by_word
         return loss, earned.mean()
 
@@ -202,22 +202,41 @@ def _learn(
     return step.averaged
 
 
-def _word_loss(model: CaptionModel, picture, captions: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy of the words of captions (B, CAPTIONS, L)."""
+def _word_loss(model: CaptionModel, picture: Picture, captions: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy of the words of captions (B, CAPTIONS, L) of the B photos of `picture`."""
     captions = captions.flatten(0, 1)
-    captions = captions[:, : int((captions != PADDING).sum(1).max())]
-    logits, _ = model(captions[:, :-1], picture)
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), captions[:, 1:].flatten(), ignore_index=PADDING, label_smoothing=smoothing
-    )
+    total = torch.zeros((), device=captions.device)
+    for rows, some in _by_length(captions):
+        logits, _ = model(some[:, :-1], picture.pick(rows // CAPTIONS))
+        total = total + F.cross_entropy(
+            logits.flatten(0, 1).float(),
+            some[:, 1:].flatten(),
+            ignore_index=PADDING,
+            label_smoothing=smoothing,
+            reduction="sum",
+        )
+    return total / (captions[:, 1:] != PADDING).sum()
 
 
-def _reward_loss(model: CaptionModel, picture, said: Tensor, advantage: Tensor) -> Tensor:
-    """Minus the log-probability of each sentence (B, L), weighed by how much better (B,) than the others it is."""
-    logits, _ = model(F.pad(said[:, :-1], (1, 0), value=1), picture)  # START is 1
-    logs = -F.cross_entropy(logits.flatten(0, 1).float(), said.flatten(), reduction="none").view_as(said)
-    there = said != PADDING
-    return -(advantage[:, None] * logs * there).sum() / there.sum()
+def _reward_loss(model: CaptionModel, picture: Picture, said: Tensor, advantage: Tensor) -> Tensor:
+    """Minus the log-probability of sentences (B * samples, L) about the B photos of `picture`, each weighed by how much
+    better (B * samples,) than the others of its photo it is."""
+    samples = len(said) // len(picture)
+    total = torch.zeros((), device=said.device)
+    for rows, some in _by_length(said):
+        logits, _ = model(F.pad(some[:, :-1], (1, 0), value=START), picture.pick(rows // samples))
+        costs = F.cross_entropy(
+            logits.flatten(0, 1).float(), some.flatten(), ignore_index=PADDING, reduction="none"
+        )  # (rows * L,), 0 for padding
+        total = total + (advantage[rows, None] * costs.view_as(some)).sum()
+    return total / (said != PADDING).sum()
+
+
+def _by_length(sentences: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Sentences (N, L) in PARTS of similar length: their rows (n,), and themselves (n, l), no longer than needed."""
+    lengths = (sentences != PADDING).sum(1)
+    for rows in lengths.argsort().chunk(PARTS):
+        yield rows, sentences[rows, : int(lengths[rows].max())]
 
 
 class _Step:
