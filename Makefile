@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # More extras to install: scale, wandb, langchain, peers, or all.
 EXTRAS ?=
+# `make demo` goes on after an interrupt or a failure; FRESH=true runs all anew.
+FRESH ?=
 # Folder with the measuring sets of docs/data.md; without it, benchmarks that need one are left out.
 DATA ?=
 BIN := .venv/bin
@@ -21,8 +23,8 @@ setup: ## Make .venv with the pinned packages; EXTRAS=all adds the optional heav
 ready:
 	@$(PYTHON) tools/setup_venv.py --quiet $(EXTRAS)
 
-demo: ready ## Run every project's quickstart and write outputs/demo/report.html
-	$(BIN)/python demo.py
+demo: ready ## Run every project's quickstart and write outputs/demo/report.html; an interrupted one goes on
+	$(BIN)/python demo.py $(if $(FRESH),--fresh $(FRESH))
 
 test: ready ## Run the tests (without the slow ones)
 	$(BIN)/python -m pytest --durations=10
