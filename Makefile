@@ -42,10 +42,10 @@ lint: ready ## Check style, imports, spelling, README tables and links
 app: ready ## Open the Streamlit demos in the browser
 	$(BIN)/streamlit run app.py
 
-bench: ready ## Run every benchmark on stated samples and save results/*.json
+bench: ready ## Run the benchmarks within 90 minutes, the long ones on a sample, and save the others' results/*.json
 	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true $(if $(DATA),--data $(DATA)) || exit $$?; done
 
-bench-full: ready ## The same with the trainings done anew (long, can be resumed)
+bench-full: ready ## Run every benchmark whole, trainings too (many hours, can be resumed)
 	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true --full true $(if $(DATA),--data $(DATA)) || exit $$?; done
 
 readme: ready ## Fill the READMEs' tables and file maps from results/*.json and the tree
