@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # More extras to install: scale, wandb, langchain, peers, or all.
 EXTRAS ?=
+# `make demo` goes on after an interrupt or a failure; FRESH=true runs all anew.
+FRESH ?=
 # Folder with the measuring sets of docs/data.md; without it, benchmarks that need one are left out.
 DATA ?=
 BIN := .venv/bin
@@ -21,8 +23,8 @@ setup: ## Make .venv with the pinned packages; EXTRAS=all adds the optional heav
 ready:
 	@$(PYTHON) tools/setup_venv.py --quiet $(EXTRAS)
 
-demo: ready ## Run every project's quickstart and write outputs/demo/report.html
-	$(BIN)/python demo.py
+demo: ready ## Run every project's quickstart and write outputs/demo/report.html; an interrupted one goes on
+	$(BIN)/python demo.py $(if $(FRESH),--fresh $(FRESH))
 
 test: ready ## Run the tests (without the slow ones)
 	$(BIN)/python -m pytest --durations=10
@@ -40,10 +42,10 @@ lint: ready ## Check style, imports, spelling, README tables and links
 app: ready ## Open the Streamlit demos in the browser
 	$(BIN)/streamlit run app.py
 
-bench: ready ## Run every benchmark on stated samples and save results/*.json
+bench: ready ## Run the benchmarks within 90 minutes, the long ones on a sample, and save the others' results/*.json
 	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true $(if $(DATA),--data $(DATA)) || exit $$?; done
 
-bench-full: ready ## The same with the trainings done anew (long, can be resumed)
+bench-full: ready ## Run every benchmark whole, trainings too (many hours, can be resumed)
 	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true --full true $(if $(DATA),--data $(DATA)) || exit $$?; done
 
 readme: ready ## Fill the READMEs' tables and file maps from results/*.json and the tree

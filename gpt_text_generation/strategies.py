@@ -245,4 +245,4 @@ def _tokens_per_s(
     return timer.rate(len(stream.ids))
 
 
-BENCHMARKS = {"strategies": Benchmark(StrategiesConfig, strategies)}
+BENCHMARKS = {"strategies": Benchmark(StrategiesConfig, strategies, sample={"blocks": 2, "openings": 4})}

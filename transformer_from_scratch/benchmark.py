@@ -240,8 +240,8 @@ BENCHMARKS = {
     "parity": Benchmark(ParityConfig, parity),
     "char_lm": Benchmark(CharLMConfig, char_lm, SHAKESPEARE),
     "generate": Benchmark(GenerateSpeedConfig, generate),
-    "ladder": Benchmark(LadderConfig, ladder, SHAKESPEARE),
-    "parts": Benchmark(PartsConfig, parts, SHAKESPEARE),
+    "ladder": Benchmark(LadderConfig, ladder, SHAKESPEARE, long=True),
+    "parts": Benchmark(PartsConfig, parts, SHAKESPEARE, long=True),
     "nanogpt": Benchmark(NanoGPTConfig, nanogpt, SHAKESPEARE),
     "training_speed": Benchmark(NanoGPTConfig, training_speed, SHAKESPEARE),
 }
