@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from bert_sentiment_analysis.config import PROJECT
@@ -21,6 +20,7 @@ from bert_sentiment_analysis.evaluation.visualization import (
 )
 from bert_sentiment_analysis.page_models import Page, model_name
 from bert_sentiment_analysis.published import PUBLISHED_R
+from shared.page import chart
 from shared.phrases import has_phrase, phrase
 from shared.splits import RATED
 
@@ -72,11 +72,6 @@ def measured(page: Page, labels: np.ndarray, probabilities: np.ndarray, key: str
             with place:
                 st.markdown(say(name))
                 chart(figure.update_layout(height=HEIGHT, margin=MARGIN), f"{key}-{name}")
-
-
-def chart(figure: go.Figure, key: str) -> None:
-    """Draw it without Plotly's row of buttons, which would lie over the titles."""
-    st.plotly_chart(figure, key=key, config={"displayModeBar": False})
 
 
 def _domains(page: Page) -> None:

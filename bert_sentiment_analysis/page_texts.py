@@ -15,9 +15,10 @@ from bert_sentiment_analysis.evaluation.picture_data import class_name
 from bert_sentiment_analysis.evaluation.visualization import confusion_map
 from bert_sentiment_analysis.inference.predictor import Prediction
 from bert_sentiment_analysis.page_models import GREY, SHADES, Page
-from bert_sentiment_analysis.page_quality import chart, measured
+from bert_sentiment_analysis.page_quality import measured
 from shared.datasets import LOCAL_FORMATS, TEXT_COLUMNS
 from shared.errors import UserError
+from shared.page import chart
 from shared.phrases import has_phrase
 
 MOST_ROWS, MOST_MB = 5_000, 20

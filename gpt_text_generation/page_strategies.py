@@ -53,15 +53,15 @@ def show(page: Page) -> None:
         for name, text in BEGINNINGS.items():
             st.button(say(f"beginning.{name}"), key=f"beginning-{name}", on_click=_put, args=(text,))
     beginning = st.text_area(say("beginning"), key="beginning", height=80, max_chars=LONGEST)
-    left, middle, right = st.columns([3, 1, 1])
-    chosen = left.multiselect(
+    chosen = st.multiselect(
         say("strategies"),
         list(generation_configs),
         ["greedy", "beam_search", "sampling", "nucleus", "min_p", "dry"],
         format_func=lambda name: say(f"strategy.{name}"),
         key="strategies",
     )
-    length = middle.number_input(say("length"), 10, 300, 60, 10, key="length")
+    left, right, _ = st.columns([1, 1, 2])
+    length = left.number_input(say("length"), 10, 300, 60, 10, key="length")
     seed = right.number_input(say("seed"), 0, 9999, 0, key="seed")
     if st.button(say("write"), type="primary", key="write", disabled=not chosen):
         if not beginning.strip():

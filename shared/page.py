@@ -1,4 +1,6 @@
-"""What every Streamlit page shares: the choice of language, remembered from page to page and in the address."""
+"""What every Streamlit page shares: the choice of language, remembered from page to page and in the address; charts."""
+
+from typing import Any
 
 from shared.phrases import LANGUAGES, Language, phrase
 
@@ -39,3 +41,10 @@ def choose_language() -> Language:
     if st.query_params.get("lang") != language:
         st.query_params["lang"] = language
     return language
+
+
+def chart(figure: Any, key: str, **settings: Any) -> None:
+    """Draw a Plotly figure without its row of buttons, which would lie over titles and legends."""
+    import streamlit as st
+
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, **settings)
