@@ -38,7 +38,7 @@ REASONS = {
     "the PDF is damaged": "damaged",
     "the PDF has no pages": "no_pages",
 }
-"""Parts of the reasons and faults that document_understanding tells in English: `documents_reason.KEY` in the phrases."""
+"""Parts of reasons that document_understanding gives in English, and their keys: `documents_reason.KEY`."""
 
 
 def show(say: Say) -> None:

@@ -1,22 +1,25 @@
 """The demo pages as a visitor's browser sees them: a hub of its own, and headless Chromium to drive it.
 
-with hub(folder) as address, Browser(pictures) as browser:
-    browser.open(f"{address}/qa_system?lang=en")
-    browser.click(".st-key-qa_example button")
+with hub(folder) as address, Browser(folder) as browser:
+    seconds = browser.open(f"{address}/bert_sentiment_analysis?lang=en", usable=".st-key-text textarea")
+    browser.click(".st-key-example-mixed button")
+    browser.picture(folder / "answer.png")
 
 Wants Chromium with its driver (Debian: chromium, chromium-driver, fonts-noto-cjk) and selenium (extra `dev`).
 A widget of Streamlit is found by its key: `.st-key-KEY`.
 """
 
 import importlib.util
+import io
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -29,15 +32,29 @@ CHROMIUM = ("chromium", "google-chrome", "chromium-browser")
 WIDTH, HEIGHT = 1280, 800  # pixels of a laptop's window
 TALLEST = 6000  # pixels of a picture
 PATIENCE_S = 120.0  # for what a click sets going: models may have to be loaded
+SLOWNESS = float(os.environ.get("BROWSER_PATIENCE", "1"))  # how many times as long all may take, on a busy machine
 
+FLAGS = (
+    "headless=new",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-dev-shm-usage",
+    "hide-scrollbars",
+    "force-prefers-reduced-motion",
+    "host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+)
 READY = """
 const app = document.querySelector('[data-testid=stApp]');
 return app !== null && app.dataset.testScriptState === 'notRunning'
     && document.querySelector('[data-testid=stSpinner], [data-testid=stSkeleton], [data-stale=true]') === null;
 """
-USABLE = """
-const seen = [...document.querySelectorAll(arguments[0])].filter(each => each.checkVisibility());
-return seen.length > 0 && !seen[0].disabled;
+SEEN = "const seen = [...document.querySelectorAll(arguments[0])].filter(each => each.checkVisibility());"
+USABLE = SEEN + "return seen.length > 0 && !seen[0].disabled;"
+SAYS = SEEN + "return seen.some(each => each.innerText.includes(arguments[1]));"
+WHOLE = """
+const ends = ['stMainBlockContainer', 'stSidebarContent'].map(name => document.querySelector(`[data-testid=${name}]`))
+    .filter(each => each !== null).map(each => each.scrollHeight);
+return Math.max(700, ...ends);
 """
 
 
@@ -77,7 +94,7 @@ def hub(folder: Path, checkout: Path = CHECKOUT, **environment: str) -> Iterator
             yield address
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(60 * SLOWNESS)
 
 
 def _answers(server: subprocess.Popen, url: str) -> bool:
@@ -94,32 +111,28 @@ def until(true: Callable[[], Any], within_s: float, otherwise: str) -> None:
     """Wait until a question is answered with yes. Raises UserError when the time is over."""
     started = time.monotonic()
     while not true():
-        if time.monotonic() - started > within_s:
-            raise UserError(f"{otherwise} within {within_s:g} s")
-        time.sleep(0.1)
+        if time.monotonic() - started > within_s * SLOWNESS:
+            raise UserError(f"{otherwise} within {within_s * SLOWNESS:g} s")
+        time.sleep(0.2)
 
 
 class Browser:
     """Headless Chromium that reaches this machine only, so that whatever a page wants from elsewhere is an error."""
 
-    def __init__(self, width: int = WIDTH, height: int = HEIGHT) -> None:
+    def __init__(self, folder: Path, width: int = WIDTH, height: int = HEIGHT) -> None:
+        """`folder` is for what a visitor has at hand, such as pictures to upload."""
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
 
         options = webdriver.ChromeOptions()
         options.binary_location = next(filter(None, map(shutil.which, CHROMIUM)))
-        for flag in (
-            "headless=new",
-            "no-sandbox",
-            "disable-dev-shm-usage",
-            "hide-scrollbars",
-            "force-color-profile=srgb",
-        ):
+        for flag in FLAGS:
             options.add_argument(f"--{flag}")
-        options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
+        options.page_load_strategy = "eager"
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-        self.width, self.height = width, height
+        self.driver.set_script_timeout(PATIENCE_S * SLOWNESS)
+        self.folder, self.width, self.height = folder, width, height
         self.driver.set_window_size(width, height)
 
     def __enter__(self) -> Self:
@@ -130,61 +143,76 @@ class Browser:
     ) -> None:
         self.driver.quit()
 
-    def open(self, url: str, usable: str | None = None, within_s: float = PATIENCE_S) -> float:
-        """Go there as a new visitor; the seconds until the first widget of this selector can be used.
-
-        Without one, until the page has run to its end.
-        """
+    def open(self, url: str, usable: str, within_s: float = PATIENCE_S) -> float:
+        """Go there as a new visitor; the seconds until the first element of the selector `usable` can be used."""
         started = time.monotonic()
         self.driver.get(url)
-        if usable is None:
-            self.wait(within_s)
-        else:
-            until(lambda: self.driver.execute_script(USABLE, usable), within_s, f"{url}: {usable} cannot be used")
+        until(lambda: self.driver.execute_script(USABLE, usable), within_s, f"{url}: {usable} cannot be used")
         return time.monotonic() - started
 
     def wait(self, within_s: float = PATIENCE_S) -> None:
         """Wait until the page has run to its end."""
-        time.sleep(0.4)  # a click needs a moment to reach the server
+        time.sleep(0.5)  # a click needs a moment to reach the server
         until(lambda: self.driver.execute_script(READY), within_s, f"{self.driver.current_url}: still busy")
 
     def wait_for(self, selector: str, within_s: float = PATIENCE_S) -> None:
-        """Wait until such an element is to be seen, and the page has run to its end."""
-        found = f"{self.driver.current_url}: no {selector}"
-        until(lambda: self.driver.execute_script(USABLE, selector), within_s, found)
-        self.wait(within_s)
+        """Wait until such an element is to be seen and can be used."""
+        fault = f"{self.driver.current_url}: {selector} cannot be used"
+        until(lambda: self.driver.execute_script(USABLE, selector), within_s, fault)
 
-    def all(self, selector: str) -> list[Any]:
-        """The elements that are to be seen."""
-        return [each for each in self.driver.find_elements("css selector", selector) if each.is_displayed()]
+    def until_it_says(self, text: str, selector: str, within_s: float = PATIENCE_S) -> None:
+        """Wait until this text is to be read in one of the elements, whatever the page still does."""
+        fault = f"{self.driver.current_url}: {selector} does not say {text!r}"
+        until(lambda: self.driver.execute_script(SAYS, selector, text), within_s, fault)
 
-    def click(self, selector: str, number: int = 0) -> None:
-        """Click an element that is to be seen, and wait until the page has run to its end."""
+    def click(self, selector: str, number: int = 0, wait: bool = True, within_s: float = PATIENCE_S) -> None:
+        """Click the element of this number among those to be seen, and wait until the page has run to its end."""
         self.wait_for(selector)
-        element = self.all(selector)[number]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
-        self.wait()
+        self._with(selector, number, lambda element: element.click())
+        if wait:
+            self.wait(within_s)
 
     def tab(self, number: int) -> None:
-        self.click("[data-testid=stTab], button[role=tab]", number)
+        self.click("[data-testid=stTab]", number)
 
     def type(self, selector: str, text: str) -> None:
         """Put a text in place of what stands in a field, and send it off."""
         from selenium.webdriver.common.keys import Keys
 
+        def fill(field: Any) -> None:
+            field.send_keys(Keys.CONTROL, "a")
+            field.send_keys(text)
+            field.send_keys(*([Keys.CONTROL, Keys.ENTER] if field.tag_name == "textarea" else [Keys.ENTER]))
+
         self.wait_for(selector)
-        field = self.all(selector)[0]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", field)
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(text)
-        field.send_keys(Keys.CONTROL, Keys.ENTER) if field.tag_name == "textarea" else field.send_keys(Keys.ENTER)
+        self._with(selector, 0, fill)
         self.wait()
 
-    def upload(self, selector: str, file: Path) -> None:
-        """Give a file to an uploader."""
-        self.driver.find_element("css selector", f"{selector} input[type=file]").send_keys(str(file))
+    def press(self, selector: str, key: str, times: int = 1) -> None:
+        """Press a key, such as `right`, on an element."""
+        from selenium.webdriver.common.keys import Keys
+
+        self.wait_for(selector)
+        self._with(selector, 0, lambda element: element.send_keys(getattr(Keys, key.upper()) * times))
         self.wait()
+
+    def _with(self, selector: str, number: int, act: Callable[[Any], None]) -> None:
+        """Act on an element in the middle of the window; once more where the page is drawn anew at that moment."""
+        from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+
+        for last in (False, False, True):
+            try:
+                element = self.all(selector)[number]
+                self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+                return act(element)
+            except (ElementClickInterceptedException, IndexError, StaleElementReferenceException) as error:
+                if last:
+                    raise UserError(f"{self.driver.current_url}: {selector}: {type(error).__name__}") from error
+                self.wait()
+
+    def all(self, selector: str) -> list[Any]:
+        """The elements that are to be seen."""
+        return self.driver.execute_script(SEEN + "return seen", selector)
 
     def text(self, selector: str = "[data-testid=stApp]") -> str:
         """What is to be read there."""
@@ -196,20 +224,19 @@ class Browser:
         return [element.get_attribute("textContent") for element in found]
 
     def console_errors(self) -> list[str]:
-        """What the browser complained of since the last call."""
-        return [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
+        """What the browser complained of since the last call, but for Streamlit's own search for its server."""
+        lines = [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
+        return [line for line in lines if not re.search(r"/_stcore/(health|host-config) .*404", line)]
 
     def picture(self, file: Path, height: int | None = None) -> Path:
-        """A PNG of the whole page, or of its upper part."""
-        whole = self.driver.execute_script(
-            "const main = document.querySelector('[data-testid=stMain]');"
-            "const block = document.querySelector('[data-testid=stMainBlockContainer]');"
-            "return main ? Math.max(block.scrollHeight + 20, 400) : document.body.scrollHeight"
-        )
+        """A PNG of the whole page, or of its upper part, in 256 colours."""
+        from PIL import Image
+
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.driver.set_window_size(self.width, min(height or whole, TALLEST))
-        self.driver.execute_script("document.querySelector('[data-testid=stMain]')?.scrollTo(0, 0)")
-        time.sleep(0.6)  # charts are drawn anew
-        self.driver.save_screenshot(str(file))
+        self.driver.set_window_size(self.width, height or min(self.driver.execute_script(WHOLE), TALLEST))
+        self.driver.execute_script("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
+        time.sleep(1.0)  # charts are drawn anew
+        picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+        picture.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
         self.driver.set_window_size(self.width, self.height)
         return file
