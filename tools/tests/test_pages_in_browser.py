@@ -54,7 +54,9 @@ def visitor(folder, checkout=CHECKOUT, **environment):
 def faults(browser):
     """What no visitor should see: exceptions, complaints of the browser, keys in place of words, mangled letters."""
     text = browser.text()
-    keys = [key for key in re.findall(rf"\b(?:{FIRST_PARTS})(?:\.\w+)+", text) if any(k.startswith(key) for k in table())]
+    keys = [
+        key for key in re.findall(rf"\b(?:{FIRST_PARTS})(?:\.\w+)+", text) if any(k.startswith(key) for k in table())
+    ]
     return [*browser.exceptions(), *browser.console_errors(), *keys, *MOJIBAKE.findall(text)]
 
 
@@ -99,7 +101,9 @@ def test_free_weights_alone_still_write_a_caption(pictures, tmp_path):
     page = BY_NAME["multimodal_llm"]
     with visitor(tmp_path / "hub", LAPTOP_LLM_FREE_WEIGHTS_ONLY="1") as (browser, address):
         browser.open(f"{address}/{page.name}?lang=en", page.usable)
-        browser.until_it_says(first_words(phrase_as_written("multimodal.page.captioner_left_out")), "[data-testid=stAlert]")
+        browser.until_it_says(
+            first_words(phrase_as_written("multimodal.page.captioner_left_out")), "[data-testid=stAlert]"
+        )
         assert next(page.visit(browser)) == "caption"  # the sample is described all the same
         browser.picture(pictures / "multimodal_llm-free_weights-en.png")
         assert not faults(browser)
