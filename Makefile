@@ -12,10 +12,10 @@ BIN := .venv/bin
 BENCHMARKS := $(filter-out shared,$(patsubst %/benchmark.py,%,$(wildcard */benchmark.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready demo test test-slow lint app bench bench-full readme exercise clean
+.PHONY: help setup ready demo test test-slow test-browser screenshots lint app bench bench-full readme exercise clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: ## Make .venv with the pinned packages; EXTRAS=all adds the optional heavy ones
 	@$(PYTHON) tools/setup_venv.py $(EXTRAS)
@@ -31,6 +31,12 @@ test: ready ## Run the tests (without the slow ones)
 
 test-slow: ready ## Run the slow tests
 	$(BIN)/python -m pytest --durations=10 -m slow
+
+test-browser: ready ## Drive every demo page in headless Chromium (Debian: chromium, chromium-driver)
+	$(BIN)/python -m pytest --durations=10 -m browser -s
+
+screenshots: ready ## Take the READMEs' pictures of the pages anew (wants fonts-noto-cjk too)
+	$(BIN)/python -m tools.screenshots
 
 lint: ready ## Check style, imports, spelling, README tables and links
 	$(BIN)/ruff check .

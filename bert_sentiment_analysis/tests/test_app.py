@@ -129,7 +129,7 @@ def test_a_text_is_shown_as_it_is_and_never_as_html(open_page):
 
 def test_a_model_that_rates_shows_its_rating(open_page, weights):
     page = open_page()
-    page.selectbox(key="model").set_value(weights / "english-ratings").run()
+    page.selectbox(key="model-en").set_value(weights / "english-ratings").run()
     assert not page.exception and not page.error
     assert say("rating_means") in [caption.value for caption in page.caption]
     assert say("rates_only") in [note.value for note in page.info]
@@ -170,7 +170,7 @@ def test_a_labelled_file_is_answered_scored_and_its_skipped_rows_are_named(open_
 
 def test_a_model_that_rates_scores_the_sign(open_page, weights):
     page = open_page()
-    page.selectbox(key="model").set_value(weights / "english-ratings").run()
+    page.selectbox(key="model-en").set_value(weights / "english-ratings").run()
     upload(page, CSV).button(key="answer_all").click().run()
     assert not page.exception
     assert say("sign_accuracy", n="3") in [metric.label for metric in page.metric]

@@ -94,7 +94,7 @@ def test_doubts_are_said_and_the_answer_becomes_a_guess(open_page, monkeypatch):
 def test_every_odd_picture_can_be_asked_about(open_page, kind):
     page = open_page()
     page.button_group(key="vqa_source").set_value("odd").run()
-    page.selectbox(key="vqa_odd").set_value(kind).run()
+    page.selectbox(key="vqa_odd-en").set_value(kind).run()
     assert not page.exception and headings(page)
 
 
