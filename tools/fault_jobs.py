@@ -46,7 +46,7 @@ def of_tests(project: str, name: str) -> ModuleType:
     return module
 
 
-def _load(*names: str) -> None:
+def load(*names: str) -> None:
     for name in names:
         importlib.import_module(name)
 
@@ -66,7 +66,7 @@ def _lines(folder: Path, but: Sequence[str] = ()) -> list[Outcome]:
 
 
 def begin_language_model(given: Path) -> None:
-    _load("transformer_from_scratch.training", "transformer_from_scratch.checkpoint", "shared.tracking")
+    load("transformer_from_scratch.training", "transformer_from_scratch.checkpoint", "shared.tracking")
     draw = random.Random(0)
     words = ["sea", "lamp", "stone", "the", "a", "under", "is", "old"]
     (given / "text.txt").write_text(" ".join(draw.choice(words) for _ in range(900)))
@@ -103,7 +103,7 @@ def look_at_language_model(folder: Path) -> None:
 
 
 def begin_sentiment(given: Path) -> None:
-    _load("bert_sentiment_analysis.models.trainer", "bert_sentiment_analysis.train")
+    load("bert_sentiment_analysis.models.trainer", "bert_sentiment_analysis.train")
     of_tests("bert_sentiment_analysis", "conftest").build_encoder("bert", given / "encoder")
     of_tests("bert_sentiment_analysis", "test_trainer").write_reviews(given / "reviews.csv", 120)
 
@@ -125,15 +125,16 @@ def sentiment(folder: Path) -> Outcome:
     run = folder / "run"
     TextClassifier.load(run)
     scores = {name: RunFolder(run).summary()[name] for name in ("accuracy", "best_val_score", "steps", "temperature")}
-    kept = ("step", "val_loss", "val_accuracy", "train_loss")
-    metrics = [{name: line[name] for name in kept if name in line} for line in RunFolder(run).metrics()]
+    # A training loss is the mean since the line before, or since the start of the process.
+    kept = ("step", "val_loss", "val_accuracy")
+    metrics = [{name: line[name] for name in kept} for line in RunFolder(run).metrics() if "val_loss" in line]
     files = sorted(str(file.relative_to(run)) for file in run.rglob("*") if file.is_file() and file.suffix != ".draft")
     return {"model": _hash(run / "model.safetensors"), **scores, "metrics": metrics, "files": files}
 
 
 def begin_captioner(given: Path) -> None:
-    _load("multimodal_llm.image_captioning.train", "multimodal_llm.image_captioning.training")
-    _load("multimodal_llm.image_captioning.captioner", "multimodal_llm.image_captioning.views")
+    load("multimodal_llm.image_captioning.train", "multimodal_llm.image_captioning.training")
+    load("multimodal_llm.image_captioning.captioner", "multimodal_llm.image_captioning.views")
     import torch
 
     from multimodal_llm.image_encoder import EfficientNetLite2, ImageEncoder
@@ -167,9 +168,9 @@ def captioner(folder: Path) -> Outcome:
 
 
 def begin_documents(given: Path) -> None:
-    _load("qa_system.ingest", "qa_system.store", "qa_system.read_files", "qa_system.document_processor.reader")
+    load("qa_system.ingest", "qa_system.store", "qa_system.read_files", "qa_system.document_processor.reader")
     conftest = of_tests("qa_system", "conftest")
-    conftest.tiny_checkpoint.__wrapped__(_Folders(given))
+    conftest.tiny_checkpoint.__wrapped__(Folders(given))
     draw = random.Random(1)
     for version in ("first", "second"):
         (given / version).mkdir()
@@ -178,7 +179,7 @@ def begin_documents(given: Path) -> None:
             (given / version / f"d{number}.txt").write_text(f"{words}.\n\n{words[::-1]}.")
 
 
-class _Folders(NamedTuple):
+class Folders(NamedTuple):
     """What a fixture asks pytest for."""
 
     folder: Path
@@ -247,7 +248,7 @@ def look_at_documents(folder: Path) -> None:
 
 
 def begin_photos(given: Path) -> None:
-    _load("multimodal_llm.image_search", "multimodal_llm.clip_applications.index_update")
+    load("multimodal_llm.image_search", "multimodal_llm.clip_applications.index_update")
     from PIL import Image
 
     from multimodal_llm.clip_applications import image_index, spaces
@@ -325,7 +326,7 @@ def look_at_photos(folder: Path) -> None:
 
 
 def begin_votes(given: Path) -> None:
-    _load("gpt_text_generation.evaluation.human_evaluation")
+    load("gpt_text_generation.evaluation.human_evaluation")
 
 
 def vote(given: Path, folder: Path) -> None:
@@ -356,7 +357,7 @@ def look_at_votes(folder: Path) -> None:
 
 
 def begin_story(given: Path) -> None:
-    _load("gpt_text_generation.creative_writing_assistant", "shared.language_model")
+    load("gpt_text_generation.creative_writing_assistant", "shared.language_model")
     from gpt_text_generation import story_writer
     from shared import language_model
 

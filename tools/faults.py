@@ -8,8 +8,10 @@ kill    SIGKILL at a random moment, then the same command again, until it ends: 
 full    the disk is full after a random number of bytes: one clear line, and with room again the same end
 clock   the wall clock jumps by up to a year, back and forth: the same end
 two     two processes do the same work in the same folder at once: the same end, or one is refused in a clear line
+serve   SIGKILL to a server under requests: right answers, and all that was acknowledged, after every new start
 
-The work is in tools/fault_jobs.py. Heavy packages are loaded once; every disturbed process is a fork of this one.
+The work is in tools/fault_jobs.py, the servers in tools/fault_servers.py. Heavy packages are loaded once; every
+disturbed process is a fork of this one.
 """
 
 import ctypes
@@ -27,6 +29,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,10 +40,11 @@ from shared.logging import get_logger, print_result, print_table, progress_bar, 
 from shared.runs import provenance
 from shared.timing import Timer
 from tools.fault_jobs import JOBS, Job
+from tools.fault_servers import SERVERS, serve
 
 log = get_logger(__name__)
 RESULT = Path(__file__).parent / "results" / "faults.json"
-TRIALS = ("kill", "full", "clock", "two")
+TRIALS = ("kill", "full", "clock", "two")  # of the jobs; the servers' is "serve"
 MOST_S = 120.0  # of one process: more is a hang
 YEAR_S = 365 * 24 * 3600.0
 MOUNT_DETACH = 2
@@ -50,7 +54,7 @@ MOUNT_DETACH = 2
 class FaultsConfig:
     """Disturb real work and count what is lost, half-trusted, or hangs."""
 
-    trial: Literal["all", "kill", "full", "clock", "two"] = "all"
+    trial: Literal["all", "kill", "full", "clock", "two", "serve"] = "all"
     """Which disturbance."""
     only: str | None = None
     """Which work, with commas between; by default all of it."""
@@ -67,7 +71,7 @@ class FaultsConfig:
         for name in ("kills", "rounds"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "give at least 1")
         for name in self.only.split(",") if self.only else ():
-            check(name in JOBS, "only", name, f"choose among {', '.join(JOBS)}")
+            check(name in (*JOBS, *SERVERS), "only", name, f"choose among {', '.join((*JOBS, *SERVERS))}")
 
 
 class Child:
@@ -274,11 +278,9 @@ def main(argv: list[str] | None = None) -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     rows, total = [], Timer()
     with total:
-        for name in config.only.split(",") if config.only else JOBS:
-            with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-                bench = Bench(JOBS[name], Path(folder), random.Random(config.seed))
-                for trial in TRIALS if config.trial == "all" else (config.trial,):
-                    rows.append(_row(bench, trial, config))
+        for name in config.only.split(",") if config.only else (*JOBS, *SERVERS):
+            if config.trial in ("all", "serve" if name in SERVERS else config.trial):
+                rows += _serve(name, config) if name in SERVERS else _disturb(name, config)
     print_table("what was disturbed", rows)
     if config.save:
         save(rows)
@@ -287,13 +289,32 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(1 if wrong else 0)
 
 
-def _row(bench: Bench, trial: str, config: FaultsConfig) -> dict[str, Any]:
-    times = config.kills if trial == "kill" else config.rounds
-    with progress_bar(f"{trial} {bench.job.name}", times) as update:
-        cases, wrong = globals()[trial](bench, times, update)
+def _disturb(name: str, config: FaultsConfig) -> list[dict[str, Any]]:
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        bench = Bench(JOBS[name], Path(folder), random.Random(config.seed))
+        for trial in TRIALS if config.trial == "all" else (config.trial,):
+            times = config.kills if trial == "kill" else config.rounds
+            with progress_bar(f"{trial} {name}", times) as update:
+                cases, wrong = globals()[trial](bench, times, update)
+            rows.append(_row(trial, name, cases, wrong, config))
+    return rows
+
+
+def _serve(name: str, config: FaultsConfig) -> list[dict[str, Any]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-") as folder,
+        progress_bar(f"serve {name}", config.kills) as update,
+    ):
+        fork = partial(Child, notes=Path(folder) / "notes")
+        wrong, asked = serve(name, Path(folder), config.kills, random.Random(config.seed), fork, update)
+    return [{**_row("serve", name, config.kills, wrong, config), "requests": asked}]
+
+
+def _row(trial: str, name: str, cases: int, wrong: list[str], config: FaultsConfig) -> dict[str, Any]:
     for line in wrong:
-        log.error("%s %s: %s", trial, bench.job.name, line)
-    return {"trial": trial, "work": bench.job.name, "cases": cases, "wrong": len(wrong), "seed": config.seed}
+        log.error("%s %s: %s", trial, name, line)
+    return {"trial": trial, "work": name, "cases": cases, "wrong": len(wrong), "seed": config.seed}
 
 
 def save(rows: list[dict[str, Any]]) -> None:
