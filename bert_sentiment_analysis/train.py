@@ -15,6 +15,7 @@ import logging
 import os
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,11 @@ def run_training(
     """Train once, or once a seed in a folder each, and give the summary.
 
     What was begun goes on from its last checkpoint, and finished seeds are not trained again. With several seeds every
-    score becomes its mean, and `spread` has the standard deviations.
+    score becomes its mean, and `spread` has the standard deviations. Raises UserError where another process trains it.
     """
     try:
-        return _train_seeds(config, run, on_step)
+        with run.claimed() if is_main() else nullcontext():
+            return _train_seeds(config, run, on_step)
     except KeyboardInterrupt:
         log.info("go on with --resume %s", run.path)
         raise

@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(WritingConfig, argv, prog="python -m gpt_text_generation.creative_writing_assistant")
     setup_logging()
     story = read_story(config.resume) if config.resume else Story(plan_from(config))
-    if config.resume is None and config.file.exists():
+    # An empty one is what a run leaves that was killed while it wrote the outline.
+    if config.resume is None and config.file.exists() and (not config.file.is_file() or config.file.stat().st_size):
         raise UserError(f"--output {config.output}: is there already: name another file, or go on with it by --resume")
     from shared.language_model import load_language_model
 

@@ -1,7 +1,9 @@
 """Files that are whole or absent: write beside the target, then rename over it."""
 
+import errno
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,17 +12,39 @@ from typing import Any
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` to write to; it takes the target's place only if the block succeeds."""
+    """Give a path beside `target` to write to; it takes the target's place only if the block succeeds.
+
+    Raises OSError where the disk is at fault, whoever wrote.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
-        yield draft
+        try:
+            yield draft
+        except Exception as error:
+            raise_os_error(error, target)
+            raise
         # Without this a power cut after the rename could leave an empty file under the final name.
         with open(draft, "rb") as written:
             os.fsync(written.fileno())
         os.replace(draft, target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def is_draft(file: Path) -> bool:
+    """Whether this is what a killed process left of a file that it was writing."""
+    return file.name.startswith(".") and file.suffix == ".draft"
+
+
+def raise_os_error(error: Exception, file: Path) -> None:
+    """Raise as an OSError what the system said to a library of Rust (safetensors, tokenizers) or to torch.save."""
+    if isinstance(error, OSError):
+        return
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    if number or "inline_container" in str(error):  # where torch does not say why: hardly ever anything but a full disk
+        code = int(number[1]) if number else errno.ENOSPC
+        raise OSError(code, os.strerror(code), str(file)) from error
 
 
 def write_text(target: Path, text: str) -> None:

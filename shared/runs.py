@@ -8,15 +8,18 @@ summary.json      the outcome: scores, seed, commit, hardware, seconds
 """
 
 import datetime
+import fcntl
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from shared.errors import UserError
-from shared.files import write_json, write_text
+from shared.files import is_draft, write_json, write_text
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 
@@ -36,7 +39,7 @@ class RunFolder:
         if path is None:
             path = _free_name(Path("runs") / project / f"{datetime.datetime.now():%Y%m%d-%H%M%S}")
         folder = Path(path)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or not all(map(is_draft, folder.iterdir()))):
             raise UserError(f"--output {folder}: already holds a run: name another folder, or continue it by --resume")
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
@@ -51,6 +54,16 @@ class RunFolder:
             raise UserError(f"{folder}: no run here ({CONFIG} is missing): give the folder that a training printed")
         return cls(folder)
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Within the block no other process may claim this run. Raises UserError where one has."""
+        with open(self.path / CONFIG, "rb") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"{self.path}: another process works on this run: wait until it has ended") from error
+            yield
+
     def config(self) -> dict[str, Any]:
         """The settings the run was made with. Raises UserError where the file is damaged."""
         return read_json(self.path / CONFIG)
@@ -59,8 +72,10 @@ class RunFolder:
         return read_json(self.path / SUMMARY)
 
     def log_metrics(self, metrics: dict[str, Any]) -> None:
-        with open(self.path / METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics) + "\n")
+        with open(self.path / METRICS, "a+b") as file:
+            # A line that a full disk cut short must not swallow the next.
+            file.truncate(_end_of_last_line(file))
+            file.write(json.dumps(metrics).encode() + b"\n")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The logged lines; a last line cut short by a kill is left out."""
@@ -75,11 +90,27 @@ class RunFolder:
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop lines past `step`, which a resumed run will log again."""
-        kept = [line for line in self.metrics() if line["step"] <= step]
+        self.keep_metrics(lambda line: line["step"] <= step)
+
+    def keep_metrics(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop all other lines."""
+        kept = [line for line in self.metrics() if wanted(line)]
         write_text(self.path / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_json(self.path / SUMMARY, {**summary, **provenance()})
+
+
+def _end_of_last_line(file: IO[bytes]) -> int:
+    """The bytes before what follows the last line break."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(end - 4096, 0)
+        file.seek(start)
+        if found := file.read(end - start).rfind(b"\n") + 1:
+            return start + found
+        end = start
+    return 0
 
 
 def read_json(path: Path) -> Any:

@@ -9,6 +9,7 @@ accelerate launch --multi_gpu --num_processes 2 -m transformer_from_scratch.trai
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def train(
     resume: bool = False,
     on_step: Callable[[int, float], None] = lambda steps, loss: None,
 ) -> dict[str, Any]:
-    """Train for `max_steps` steps, or go on from the run's checkpoint, and leave the run folder complete.
+    """Train for `max_steps` steps, or go on from the run's checkpoint if it has one, and leave the run folder complete.
 
     `on_step` hears how many steps are done and the last batch's loss. Returns the summary. Raises UserError for data
     or a device that cannot be had, and KeyboardInterrupt after Ctrl-C, once everything is saved.
@@ -47,6 +48,7 @@ def train(
     rank, processes, is_main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
     text = training.prepare_text(config)
     model, optimizers = training.make_model(config, len(text.tokenizer))
+    resume = resume and (run.path / checkpoint.CHECKPOINT).exists()  # a run that was killed before it begins anew
     start, seconds_before = checkpoint.load_checkpoint(run.path, model, optimizers) if resume else (0, 0.0)
     wrapped, *optimizers = accelerator.prepare(model, *optimizers)
     tracker = setup_experiment_tracking(config.tracking if is_main else "none", PROJECT, run.path, to_dict(config))
@@ -70,9 +72,11 @@ def train(
             # Evaluate, sample, save: before the first step, every so often, and after the last.
             stopping = training.any_process(accelerator, stop.requested)
             last = training.any_process(accelerator, progress >= 1)
-            due = last or step == 0 or (step % config.eval_every == 0 and step > start)
-            if is_main and due:
+            new = step > start or not resume  # the step of the checkpoint was evaluated before it was saved
+            due = new and (last or step % config.eval_every == 0)
+            if is_main and (due or last):
                 loss = training.evaluate(model, text.validation, None if last else config.eval_blocks)
+            if is_main and due:
                 sample = training.draw_sample(model, text)
                 run.log_metrics({"step": step, "val_loss": loss, "seconds": seconds, "sample": sample})
                 tracker.log({"val_loss": loss}, step)
@@ -144,7 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         run = RunFolder.create(config.output, PROJECT, to_dict(config)) if is_main else RunFolder(Path())
         resume = False
     setup_logging(run.path if is_main else None)
-    summary = train(config, run, resume=resume)
+    with run.claimed() if is_main else nullcontext():
+        summary = train(config, run, resume=resume)
     if is_main:
         print_result({"run": str(run.path), **summary})
 

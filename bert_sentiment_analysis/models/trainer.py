@@ -32,6 +32,7 @@ from shared.config import to_dict
 from shared.datasets import Example
 from shared.devices import choose_device, choose_precision, keep_freed_memory, seed_everything
 from shared.errors import UserError
+from shared.files import raise_os_error
 from shared.interrupt import StopRequest
 from shared.leaks import TRAIN_IDS, exclude, load_ids, refuse_leaks, save_ids
 from shared.logging import get_logger, progress_bar
@@ -220,7 +221,11 @@ def train(
     with StopRequest() as stop, progress_bar("training", n_steps, done=step, shown=is_main) as update:
         keeper = RunKeeper(run, tracker, sampler, stop, update, on_step)
         trainer.add_callback(keeper)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except Exception as error:
+            raise_os_error(error, run.path)
+            raise
     if keeper.stopped:
         log.info("stopped at step %d with everything saved", trainer.state.global_step)
         raise KeyboardInterrupt

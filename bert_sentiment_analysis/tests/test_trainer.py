@@ -358,6 +358,17 @@ def test_the_program_ends_with_one_json_line_and_tracks_what_it_is_told_to(setti
     assert any(message.startswith("step 5: ") for message in logged)
 
 
+def test_a_disk_that_is_full_at_a_checkpoint_is_one_clear_line(settings, tmp_path, monkeypatch):
+    def torch_save(*_, **__):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", torch_save)
+    run = new_run(tmp_path / "run", config := settings(epochs=1))
+    with pytest.raises(OSError, match="No space left"):
+        train(config, run)
+    assert last_checkpoint(run.path / CHECKPOINTS) is None  # the begun one is not trusted
+
+
 @pytest.mark.slow
 def test_a_killed_process_resumes_to_the_weights_of_one_that_was_not(settings, tmp_path):
     config = settings(epochs=6, output=str(tmp_path / "whole"))

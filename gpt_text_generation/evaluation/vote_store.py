@@ -101,15 +101,24 @@ class VoteStore:
 
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[sqlite3.Connection]:
-        """One that writes says so at its start: two that had both read before they write could not both go on."""
-        with closing(self._connect()) as base:
-            base.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-            try:
-                yield base
-            except BaseException:
-                base.execute("ROLLBACK")
-                raise
-            base.execute("COMMIT")
+        """One that writes says so at its start: two that had both read before they write could not both go on.
+
+        Raises UserError on a full disk, for a damaged file, and where another program writes for too long.
+        """
+        try:
+            with closing(self._connect()) as base:
+                base.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+                try:
+                    yield base
+                    base.execute("COMMIT")
+                except BaseException:
+                    if base.in_transaction:  # SQLite itself rolls back on a full disk
+                        base.execute("ROLLBACK")
+                    raise
+        except sqlite3.OperationalError as error:
+            raise UserError(f"{self.file}: nothing was changed ({error}): look at the disk, then try again") from error
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{self.file}: damaged ({error}): restore it, or name another --store") from error
 
     def add(self, samples: Sequence[Sample], seed: int = 0) -> int:
         """Pair the texts of different sources that answer the same prompt; returns how many pairs are new.

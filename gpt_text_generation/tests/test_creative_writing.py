@@ -363,6 +363,14 @@ def test_a_stop_before_the_first_sentence_leaves_no_file(author, tmp_path, capsy
     assert not file.exists()
 
 
+def test_after_a_kill_before_the_first_sentence_the_same_command_begins_anew(author, tmp_path):
+    author(told)
+    file = tmp_path / "story.md"
+    file.touch()  # all that is there while the outline is written
+    main(["--topic", "a lighthouse keeper", "--length", "60", "--sections", "3", "--output", str(file)])
+    assert set(read_story(file).texts) == {0, 1, 2}
+
+
 def test_a_model_that_writes_nothing_of_worth_is_said(author, tmp_path):
     author(lambda request: "...")
     with pytest.raises(UserError, match="not one sentence was worth keeping"):

@@ -129,6 +129,23 @@ def test_what_a_rater_sees_does_not_say_who_wrote_it(store):
     assert "secret" not in repr(store.next_pair("anna"))
 
 
+def test_a_full_disk_is_one_clear_line_and_loses_no_vote(store):
+    store.add(texts(3))
+    judge_all(store, "anna")
+    before, connect = store.votes(), store._connect
+
+    def connect_to_full_disk():
+        base = connect()
+        base.execute("PRAGMA max_page_count = 1")  # as many as there are: not one can be added
+        return base
+
+    store._connect = connect_to_full_disk
+    with pytest.raises(UserError, match="nothing was changed .database or disk is full.: look at the disk"):
+        store.add(texts(2000))
+    store._connect = connect
+    assert store.votes() == before and store.add(texts(4)) == 1
+
+
 @pytest.mark.parametrize("raters", [("anna", "boris"), ("anna", "anna")], ids=["two raters", "one in two windows"])
 def test_two_processes_vote_at_once_and_no_vote_is_lost(store, raters):
     store.add(texts(60))

@@ -145,6 +145,8 @@ def _both_stages(
         line = {"stage": stage, "epoch": epoch, "value": value, "seconds": time.monotonic() - started}
         if config.held_out:
             line |= held_out_scores(averaged, test, vocabulary)
+        # Of an epoch that a kill cut off before its checkpoint there is a line already.
+        run.keep_metrics(lambda kept: (kept["stage"], kept["epoch"]) != (stage, epoch))
         run.log_metrics(line)
         log.info("%s", ", ".join(f"{name} {format_cell(value)}" for name, value in line.items()))
 

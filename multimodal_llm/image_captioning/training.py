@@ -194,9 +194,9 @@ def _learn(
             loss, number = loss_of(photos, step)
             step.take(loss)
             told.append(number)
+        report(name, epoch, float(torch.stack(told).mean()), step.averaged)
         if kept:
             kept.save(step, epoch)
-        report(name, epoch, float(torch.stack(told).mean()), step.averaged)
         if kept and kept.is_late() and epoch < stage.epochs:
             raise Unfinished
     return step.averaged

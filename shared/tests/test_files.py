@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from shared.errors import describe_os_error
 from shared.files import atomic_path, kept_json, write_json, write_text
 
 
@@ -16,6 +17,21 @@ def test_a_failing_block_leaves_the_old_file_and_no_draft(tmp_path):
         raise RuntimeError("half way")
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error while serializing: I/O error: No space left on device (os error 28)",
+        "[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0",
+    ],
+    ids=["safetensors", "torch"],
+)
+def test_a_full_disk_is_an_os_error_whoever_wrote(said, tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "a.safetensors"):
+        raise RuntimeError(said)
+    assert describe_os_error(caught.value).startswith("the disk is full")
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, run_python):

@@ -70,6 +70,27 @@ def test_forgetting_drops_later_steps_and_the_half_line_so_that_logging_can_go_o
     assert run.metrics() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
 
 
+def test_a_line_that_a_full_disk_cut_short_does_not_swallow_the_next(run):
+    run.log_metrics({"step": 1, "long": "x" * 5000})
+    with open(run.path / METRICS, "a") as file:
+        file.write('{"st' + "y" * 5000)
+    run.log_metrics({"step": 2})
+    assert [line["step"] for line in run.metrics()] == [1, 2]
+
+
+def test_the_draft_of_a_killed_process_does_not_keep_a_folder_from_being_used(tmp_path):
+    (tmp_path / ".config.json.123.draft").write_text("{")
+    assert RunFolder.create(tmp_path, "toy", {"a": 1}).config() == {"a": 1}
+
+
+def test_two_processes_do_not_work_on_one_run(run, run_python):
+    claim = f"import sys; from shared.runs import RunFolder\nwith RunFolder.open({str(run.path)!r}).claimed(): pass"
+    with run.claimed():
+        second = run_python("-c", claim)
+        assert second.returncode and "another process works on this run" in second.stderr
+    assert run_python("-c", claim).returncode == 0
+
+
 def test_damaged_metrics_are_one_line(run):
     """Regression: a half line that logging went on behind gave a traceback."""
     (run.path / METRICS).write_text('{"st{"step": 2}\n')

@@ -249,6 +249,16 @@ def test_resuming_continues_bit_for_bit(corpus, tmp_path, monkeypatch, architect
     assert without_seconds(whole) == without_seconds(broken)
 
 
+def test_resuming_where_it_was_killed_between_checkpoint_and_end_or_before_all_logs_each_step_once(corpus, tmp_path):
+    config = settings(data=corpus)
+    run = new_run(tmp_path / "run", config)
+    train_simple_lm.train(config, run, resume=True)  # killed before its first checkpoint: as from the start
+    before, weights = run.metrics(), (run.path / MODEL).read_bytes()
+    (run.path / MODEL).unlink()
+    train_simple_lm.train(config, run, resume=True)
+    assert run.metrics() == before and (run.path / MODEL).read_bytes() == weights
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_from_its_last_checkpoint(corpus, tmp_path):
     flags = ["--preset", "tiny", "--data", corpus, "--max_steps", "4000", "--eval_every", "20"]
