@@ -131,8 +131,8 @@ def _cell(value: Any, page: Page) -> str:
         return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
     if isinstance(value, dict):
         return ", ".join(f"{domain_name(key, page.language)} {_cell(each, page)}" for key, each in value.items())
-    if value == "here":
-        return page.say("here")
+    if has_phrase(f"sentiment.page.row.{value}"):
+        return page.say(f"row.{value}")
     return "–" if value is None else domain_name(str(value), page.language)
 
 

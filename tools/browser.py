@@ -48,6 +48,14 @@ const app = document.querySelector('[data-testid=stApp]');
 return app !== null && app.dataset.testScriptState === 'notRunning'
     && document.querySelector('[data-testid=stSpinner], [data-testid=stSkeleton], [data-stale=true]') === null;
 """
+# A spinner that turns costs more than the page behind it where no graphics card draws it.
+STILL = """
+document.addEventListener('DOMContentLoaded', () => {
+    const style = document.createElement('style');
+    style.textContent = '*, *::before, *::after { animation: none !important; transition: none !important; }';
+    document.head.append(style);
+});
+"""
 SEEN = "const seen = [...document.querySelectorAll(arguments[0])].filter(each => each.checkVisibility());"
 USABLE = SEEN + "return seen.length > 0 && !seen[0].disabled;"
 SAYS = SEEN + "return seen.some(each => each.innerText.includes(arguments[1]));"
@@ -113,7 +121,7 @@ def until(true: Callable[[], Any], within_s: float, otherwise: str) -> None:
     while not true():
         if time.monotonic() - started > within_s * SLOWNESS:
             raise UserError(f"{otherwise} within {within_s * SLOWNESS:g} s")
-        time.sleep(0.2)
+        time.sleep(0.2 * SLOWNESS)
 
 
 class Browser:
@@ -131,6 +139,7 @@ class Browser:
         options.page_load_strategy = "eager"
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": STILL})
         self.driver.set_script_timeout(PATIENCE_S * SLOWNESS)
         self.folder, self.width, self.height = folder, width, height
         self.driver.set_window_size(width, height)

@@ -149,7 +149,7 @@ def optimization(browser: Browser) -> Iterator[str]:
 
 
 def pictures(browser: Browser) -> Iterator[str]:
-    browser.click(".st-key-caption_sample button", number=2)
+    browser.click(".st-key-caption_sample [role=radiogroup] button", number=2)
     browser.wait_for("[role=tabpanel] h3", LONG_S)
     yield "caption"
     browser.tab(1)
@@ -157,7 +157,7 @@ def pictures(browser: Browser) -> Iterator[str]:
     browser.wait_for(TABLE)
     yield "questions"
     browser.tab(2)
-    browser.click(".st-key-labels_sample button", number=2)
+    browser.click(".st-key-labels_sample [role=radiogroup] button", number=2)
     browser.click(".st-key-labels_try button")
     browser.wait_for("[data-testid=stProgress]", LONG_S)
     yield "labels"
@@ -168,7 +168,7 @@ def pictures(browser: Browser) -> Iterator[str]:
     browser.wait_for(IMAGE, LONG_S)
     yield "search"
     browser.tab(4)
-    browser.click(".st-key-document_sample button", within_s=LONG_S)
+    browser.click(".st-key-document_sample [role=radiogroup] button", within_s=LONG_S)
     browser.click(".st-key-document_try_1 button", within_s=LONG_S)
     browser.wait_for(ALERT)
     yield "document"
@@ -225,7 +225,7 @@ PAGES = (
     ),
     Page(
         name="multimodal_llm",
-        usable=".st-key-caption_sample button",
+        usable=".st-key-caption_sample [role=radiogroup] button",
         visit=pictures,
         moments=("caption", "questions", "labels", "search", "document"),
         shown="document",

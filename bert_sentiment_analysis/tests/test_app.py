@@ -261,7 +261,7 @@ def test_results_that_ship_are_shown(open_page, tmp_path):
     assert not page.exception
     assert [note.value for note in page.info].count(say("no_results")) == 1
     assert len(page.get("plotly_chart")) == 5
-    assert page.dataframe[0].value.iloc[0].tolist() == ["minilm", "0.900", "editorials 0.500"]
+    assert page.dataframe[0].value.iloc[0].tolist() == [say("row.minilm"), "0.900", "editorials 0.500"]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"labels": [], "probabilities": []}', '{"labels": [0]}'])
@@ -273,5 +273,5 @@ def test_damaged_held_out_answers_count_as_none(tmp_path, content):
 def test_every_phrase_of_the_page_is_used():
     code = "".join(file.read_text(encoding="utf-8") for file in PAGE.parent.glob("*.py"))
     keys = [key.removeprefix("sentiment.page.") for key in table() if key.startswith("sentiment.page.")]
-    made = ("example_name.", "reason.", "table.")
+    made = ("example_name.", "reason.", "row.", "table.")
     assert [key for key in keys if f'"{key}"' not in code and not key.startswith(made)] == []

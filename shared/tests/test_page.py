@@ -22,7 +22,7 @@ def browser(monkeypatch):
 
     def visit(locale, **address):
         monkeypatch.setattr(st, "context", SimpleNamespace(locale=locale))
-        test = AppTest.from_function(page)
+        test = AppTest.from_function(page, default_timeout=30)
         for name, value in address.items():
             test.query_params[name] = value
         return test.run()
@@ -60,7 +60,7 @@ def page_with_a_choice():
 
 def test_what_was_chosen_in_one_language_is_chosen_in_the_other():
     """Streamlit keeps the words of an option: they once stayed in the old language."""
-    test = AppTest.from_function(page_with_a_choice).run()
+    test = AppTest.from_function(page_with_a_choice, default_timeout=30).run()
     assert not test.exception and test.markdown[0].value == "blue"
     test.selectbox[0].set_value("red").run()
     for language, word in (("zh", "红色"), ("en", "red")):
