@@ -299,6 +299,8 @@ def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> None:
         result = run_demo(config, root, shlex.join(["python", "demo.py", *arguments]))
     link = (root / result["report"]).as_uri()
     console.print(f"\nThe report: {escape(result['report'])}\nOpen it in a browser: {escape(link)}", soft_wrap=True)
+    if result["failed"]:
+        console.print("The same command goes on with what is missing.")
     print_result(result)
     if result["interrupted"]:
         sys.exit(INTERRUPTED)

@@ -126,6 +126,12 @@ def test_an_exercise_says_where_to_read_and_what_to_expect(project):
         assert "Expect: " in text and re.search(r"Read: .*(https://|arXiv \d)", text, re.DOTALL), file
 
 
+@pytest.mark.parametrize("page", ["learning-path.md", "learning-path.zh-CN.md"])
+def test_the_learning_path_leads_to_every_exercise(page):
+    text = (CHECKOUT / "docs" / page).read_text(encoding="utf-8")
+    assert [file.name for file in EXERCISES if f"(../{file.relative_to(CHECKOUT)})" not in text] == []
+
+
 def test_the_real_function_passes(toy):
     passed, words = run_tests([TEST_FILE], None, toy)
     assert passed and "4 passed" in words

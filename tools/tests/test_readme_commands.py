@@ -30,15 +30,14 @@ def commands_of_markdown(file: Path) -> Iterator[str]:
     text = file.read_text(encoding="utf-8")
     for block in BASH.findall(text):
         yield from re.sub(r"\\\n\s*", "", block).splitlines()
-    project = file.parent.name
     for code in INLINE.findall(BASH.sub("", text)):
         first, _, rest = code.partition(" ")
         if code.startswith(("python -m ", "accelerate launch ", "make ")):
             yield MENTION + code
-        elif (
-            rest.startswith("--") and (file.parent / f"{first}.py").exists()
-        ):  # "Change this": `train --freeze encoder`
-            yield f"{MENTION}python -m {project}.{code}"
+        elif rest.startswith("--") and (script := next(file.parent.rglob(f"{first}.py"), None)):
+            # "Change this": `train --freeze encoder`
+            module = ".".join(script.relative_to(file.parents[1]).with_suffix("").parts)
+            yield f"{MENTION}python -m {module} {rest}"
 
 
 def commands_of_script(file: Path) -> Iterator[str]:
