@@ -166,14 +166,14 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
     files = {name: (whole / name).read_bytes() for name in parser.files}
     wrong: dict[str, str] = {}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    signal.signal(signal.SIGALRM, _hang)
+    signal.signal(signal.SIGPROF, _hang)
     for number in range(examples):
         draw = random.Random(f"{parser.name} {seed} {number}")
         name = draw.choice(list(files))
         shutil.rmtree(tried, ignore_errors=True)
         shutil.copytree(whole, tried)
         (tried / name).write_bytes(damaged(files[name], draw))
-        signal.alarm(MOST_S)
+        signal.setitimer(signal.ITIMER_PROF, MOST_S)  # of the processor: others may be at work
         try:
             with redirect_stdout(StringIO()):
                 parser.read(tried)
@@ -189,7 +189,7 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
             where = f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}"
             wrong.setdefault(where, f"example {number}, {name}: {where}: {str(error)[:160]!r}")
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
     if grown > MOST_GROWTH_MB:
         wrong["memory"] = f"{grown:.0f} MB more than before"

@@ -86,8 +86,8 @@ def _build_language_model(folder: Path) -> None:
 def _read_language_model(folder: Path) -> None:
     from transformer_from_scratch import checkpoint, training
 
-    model, _ = checkpoint.load_model(folder / "run")
-    fresh, optimizers = training.make_model(model.config, model.vocabulary if hasattr(model, "vocabulary") else 20)
+    model, tokenizer = checkpoint.load_model(folder / "run")
+    fresh, optimizers = training.make_model(model.config, len(tokenizer))
     checkpoint.load_checkpoint(folder / "run", fresh, optimizers)
 
 
@@ -484,7 +484,10 @@ ALL = [
     Parser("index", ("index/index.sqlite", "index/vectors-0.f16"), _build_index, _read_index),
     Parser("joint_space", ("space/settings.json", "space/model.safetensors"), _build_towers, _read_towers),
     Parser(
-        "captioner", ("run/settings.json", "run/vocabulary.json", "run/model.safetensors"), _build_captioner, _read_captioner
+        "captioner",
+        ("run/settings.json", "run/vocabulary.json", "run/model.safetensors"),
+        _build_captioner,
+        _read_captioner,
     ),
     Parser("vqa", ("test/questions.json",), _build_vqa, lambda folder: _vqa(folder / "test" / "questions.json")),
 ]

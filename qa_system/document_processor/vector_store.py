@@ -165,7 +165,7 @@ class VectorStore:
             values = document.source, document.id, split, line, as_json(document)
             writer.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", values)
             fields = "id, source, text, place, terms, vector, chinese"
-            writer.executemany(f"INSERT INTO chunks ({fields}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            writer.executemany(f"INSERT INTO chunks ({fields}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608 - ours
         return "updated" if before else "added"
 
     @staticmethod
@@ -195,10 +195,9 @@ class VectorStore:
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
         """The passages of these rows, within a view. Raises KeyError for a row that is not there."""
         marks = ",".join("?" * len(rows))
-        query = (
-            "SELECT row, chunks.id, documents.id, source, text, place FROM chunks JOIN documents USING (source) "
-            f"WHERE row IN ({marks})"
-        )
+        fields = "row, chunks.id, documents.id, source, text, place"
+        # As many question marks as there are rows: no value becomes part of the query.
+        query = f"SELECT {fields} FROM chunks JOIN documents USING (source) WHERE row IN ({marks})"  # noqa: S608
         found = {row: values for row, *values in self._reader.execute(query, list(map(int, rows)))}
         return [chunk_from(*found[int(row)]) for row in rows]
 
