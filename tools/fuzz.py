@@ -11,6 +11,7 @@ filling the memory. The parsers are in tools/fuzz_parsers.py; an example is foun
 """
 
 import json
+import logging
 import random
 import resource
 import shutil
@@ -198,7 +199,7 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     config = parse_config(FuzzConfig, argv, prog="python -m tools.fuzz")
-    setup_logging()
+    setup_logging(None, logging.ERROR)  # each refusal is logged otherwise
     rows, total = [], Timer()
     names = config.only.split(",") if config.only else list(PARSERS)
     with total, progress_bar("parsers", len(names)) as update:

@@ -103,6 +103,7 @@ def is_killed(mutant: Mutant | None, tests: list[str]) -> bool:
     with tempfile.TemporaryFile() as said:
         pid = os.fork()
         if pid == 0:
+            os.setsid()
             for stream in (1, 2):
                 os.dup2(said.fileno(), stream)
             os._exit(_run(mutant, tests))
