@@ -281,12 +281,9 @@ def _read_subject(folder: Path) -> None:
 
 def _build_readings(folder: Path) -> None:
     from model_optimization.monitoring.readings import read, save
-    from shared.datasets import Example
 
     subject = of_tests("model_optimization", "conftest").build_subject()
-    save(
-        folder / "reference", read(subject, [Example("a good film", 1), Example("a dull plot", 0)]), {"classifier": "x"}
-    )
+    save(folder / "reference", read(subject, ["a good film", "a dull plot"], [1, 0]), {"classifier": "x"})
 
 
 def _read_readings(folder: Path) -> None:
