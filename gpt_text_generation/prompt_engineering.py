@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from gpt_text_generation.prompt_tasks import TASKS, Item, Material, Task, load_material
-from shared.config import check, parse_config
+from shared.config import check, parse_config, parse_yaml
 from shared.datasets import read_text
 from shared.errors import UserError, run_program
 from shared.files import write_text
@@ -122,7 +122,7 @@ def _answer_in_json(answer: str) -> str | None:
     start = answer.find("{")
     try:
         found, _ = json.JSONDecoder().raw_decode(answer[start:]) if start >= 0 else (None, 0)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or found.get("answer") is None:
         return None
@@ -133,7 +133,7 @@ def _answer_in_json(answer: str) -> str | None:
 def read_templates(file: str | Path = TEMPLATES) -> dict[str, Template]:
     """The templates of a YAML file by name. Raises UserError for what is none, naming the template."""
     try:
-        found = yaml.safe_load(read_text(Path(file)))
+        found = parse_yaml(read_text(Path(file)))
     except yaml.YAMLError as error:
         raise UserError(f"{file}: not valid YAML ({' '.join(str(error).split())}): mend the file") from error
     if not isinstance(found, dict) or not found:

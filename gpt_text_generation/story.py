@@ -16,6 +16,7 @@ from pathlib import Path
 
 from shared.datasets import read_text
 from shared.errors import UserError
+from shared.files import parse_json
 
 _COMMENT = re.compile(r"\A<!-- story: (\{.*\}) -->\n")
 
@@ -76,7 +77,7 @@ def read_story(file: str | Path) -> Story:
     if comment is None:
         raise UserError(f"{file}: not written by this program (its first line is missing): start anew without --resume")
     try:
-        about = json.loads(comment[1])
+        about = parse_json(comment[1])
         outline, revised = list(about.pop("outline")), int(about.pop("revised"))
         story = Story(Plan(**about), outline, {}, revised)
     except (ValueError, TypeError, KeyError) as error:

@@ -117,9 +117,18 @@ def _reading(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def fill(shape: Shape, weights: Weights, source: Path) -> Classifier:
     """A classifier of this shape with these weights. Raises UserError where they do not fit."""
-    model = Classifier(shape)
+    try:
+        model = Classifier(shape)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{source}: its shape is none ({_first_line(error)}): restore the folder's own files"
+        ) from error
     expected = {name: weight.shape for name, weight in model.state_dict().items()}
     found = {name: weight.shape for name, weight in weights.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))

@@ -1,6 +1,5 @@
 """Documents measured: the text, fields and answers of receipts; the blocks of pages; the cells of tables."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.benchmark import BenchmarkConfig, Outcome
 from shared.errors import UserError
+from shared.files import parse_json
 from shared.logging import progress_bar
 from shared.timing import Timer
 
@@ -127,7 +127,7 @@ def score_answers(pages: "dict[str, Page]", examples: list[dict[str, Any]], file
     from multimodal_llm.document_understanding.off_document import OFF_DOCUMENT
 
     try:
-        questions = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        questions = [parse_json(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read ({error}): see docs/data.md") from error
     lines = {example["id"]: annotated_lines(example) for example in examples}
@@ -219,7 +219,7 @@ def tables(config: TablesConfig) -> Outcome:
 
     file = Path(config.data) / "examples.jsonl"
     try:
-        examples = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        examples = [parse_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read ({error}): see docs/data.md") from error
     scores: dict[str, list[float]] = {key: [] for key in ("structure", "teds", "rows_structure", "rows_teds")}
@@ -279,6 +279,6 @@ def _reference(table: dict[str, Any]) -> str:
 
 def _load(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read ({error}): see docs/data.md") from error

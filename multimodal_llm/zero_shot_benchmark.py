@@ -103,8 +103,11 @@ def read_labels(folder: Path) -> tuple[list[Path], list[str], np.ndarray, bool]:
     table = folder / "labels.csv"
     if not table.is_file():
         raise UserError(f"{folder}: no labels.csv in it: see docs/data.md")
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table}: no table ({error}): see docs/data.md") from error
     kind = next((name for name in ("imagenet_index", "label") if rows and name in rows[0]), None)
     if kind is None or "file" not in rows[0]:
         raise UserError(f"{table}: needs the columns file, and imagenet_index or label: see docs/data.md")

@@ -6,7 +6,6 @@ A line of the file: {"question": "When was it founded?", "sources": ["report.pdf
 passage stands. Questions whose sources are not in the store are counted and left out of the means.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from shared.config import check, parse_config
 from shared.errors import UserError, run_program
+from shared.files import parse_json
 from shared.logging import print_result, print_table, progress_bar, setup_logging
 
 METHODS = ("bm25", "dense", "hybrid")
@@ -45,7 +45,7 @@ def read_questions(file: Path) -> list[tuple[str, list[str]]]:
         if not line.strip():
             continue
         try:
-            read = json.loads(line)
+            read = parse_json(line)
             question, sources = read["question"], read["sources"]
             if not isinstance(question, str) or not isinstance(sources, list):
                 raise TypeError

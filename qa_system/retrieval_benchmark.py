@@ -8,7 +8,6 @@ as its own benchmark has it, and `bm25_only_queries_per_s` is ours without it.
 
 import csv
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,7 +21,7 @@ from qa_system.evaluation.published import PUBLISHED
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
 from shared.config import check
 from shared.errors import UserError
-from shared.files import atomic_path
+from shared.files import atomic_path, parse_json
 from shared.logging import get_logger, progress_bar
 from shared.timing import Timer
 
@@ -80,7 +79,7 @@ def read_collection(folder: Path, split: str = "test", questions: Path | None = 
             ]
         documents = [(line["_id"], line.get("title", ""), line["text"]) for line in corpus]
         texts = {line["_id"]: line["text"] for line in asked}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"--data {folder}: not in BEIR's layout ({error!r}): see docs/data.md") from error
     judgements: dict[str, dict[str, int]] = {}
     for question, document, grade in judged:
@@ -211,7 +210,7 @@ def _kept(config: RetrievalConfig, embedder: Any, texts: Sequence[str], role: An
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [parse_json(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 BENCHMARKS = {"retrieval": Benchmark(RetrievalConfig, measure_retrieval, "retrieval/scifact")}

@@ -94,7 +94,7 @@ def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def read_settings(file: Path, config_class: type) -> dict[str, Any]:
     """The settings in a YAML file. Raises UserError where it is unreadable or holds an unknown key."""
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        values = parse_yaml(file.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"--config {file}: cannot read it ({reason}): give a YAML file of settings") from error
@@ -108,6 +108,16 @@ def read_settings(file: Path, config_class: type) -> dict[str, Any]:
         if values.get(field.name, "") is None and not may_be_none:
             raise UserError(f"--config {file}: {field.name} has no value: give it one or leave the line out")
     return values
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text that somebody else wrote. Raises YAMLError, and never another exception of the parser,
+    as for what is nested a thousand deep, and for a day that is in no month."""
+    try:
+        return yaml.safe_load(text)
+    except (RecursionError, ValueError) as error:
+        deep = isinstance(error, RecursionError)
+        raise yaml.YAMLError("nested too deeply" if deep else str(error).partition(";")[0]) from error
 
 
 def build(config_class: type[Config], values: Mapping[str, Any]) -> Config:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from shared.assets import asset_path
 from shared.errors import UserError
+from shared.files import parse_json
 from shared.hub import hub_is_reachable, hub_offline, out_of_reach, refuse_malformed
 
 # The reviews are longer than the csv module's default limit of 131,072 characters a field.
@@ -143,7 +144,10 @@ def _from_file(path: Path) -> Iterator[Example]:
     text = read_text(path)
     # Not str.splitlines: it also breaks at U+2028 and its like, which stand inside real texts.
     if path.suffix in (".csv", ".tsv"):
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ","))
+        try:
+            rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ","))
+        except csv.Error as error:
+            raise UserError(f"{path}: no table ({error}): mend the file") from error
     elif path.suffix in (".jsonl", ".json"):
         rows = _json_rows(path, text)
     else:
@@ -156,7 +160,7 @@ def _from_file(path: Path) -> Iterator[Example]:
 def _json_rows(path: Path, text: str) -> list[dict]:
     try:
         lines = [text] if path.suffix == ".json" else [line for line in text.split("\n") if line.strip()]
-        rows = [json.loads(line) for line in lines]
+        rows = [parse_json(line) for line in lines]
         rows = rows[0] if path.suffix == ".json" else rows
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON ({error}): mend the file") from error

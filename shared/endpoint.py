@@ -152,7 +152,7 @@ class _Call:
     def _parsed(self, data: str) -> dict[str, Any]:
         try:
             event = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict):
             raise UserError(f"{self._url}: its answer is no completion ({data[:100]!r}): give the address of an API")

@@ -58,6 +58,22 @@ def write_json(target: Path, value: object) -> None:
     write_text(target, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of a text that somebody else may have written.
+
+    Raises JSONDecodeError also where Python's parser raises something else: for what is nested a thousand deep, a
+    number of thousands of digits, and bytes that are no UTF-8.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError as error:
+        raise json.JSONDecodeError("nested too deeply", "", 0) from error
+    except ValueError as error:
+        raise json.JSONDecodeError(str(error).partition(";")[0], "", 0) from error
+
+
 def kept_json(file: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What the file holds; where it is not there yet, computed and written first.
 

@@ -69,7 +69,7 @@ class LanguageModel(ABC):
         try:
             self.config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # whatever a damaged file makes transformers raise
             raise _not_a_model(name, error) from error
         self.context: int = _window(self.config, self.tokenizer)
         """The most tokens it can read, prompt and answer together."""

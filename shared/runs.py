@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from shared.errors import UserError
-from shared.files import is_draft, write_json, write_text
+from shared.files import is_draft, parse_json, write_json, write_text
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 
@@ -82,9 +82,9 @@ class RunFolder:
         file = self.path / METRICS
         if not file.exists():
             return []
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = file.read_bytes().splitlines(keepends=True)
         try:
-            return [json.loads(line) for line in lines if line.endswith("\n")]
+            return [parse_json(line) for line in lines if line.endswith(b"\n")]
         except json.JSONDecodeError as error:
             raise UserError(f"{file}: damaged, a line is not valid JSON: remove that line") from error
 
@@ -116,7 +116,7 @@ def _end_of_last_line(file: IO[bytes]) -> int:
 def read_json(path: Path) -> Any:
     """Parsed JSON. Raises UserError where the file is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing: the run was not finished, or this is not a run folder") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -11,6 +11,7 @@ filling the memory. The parsers are in tools/fuzz_parsers.py; an example is foun
 """
 
 import json
+import logging
 import random
 import resource
 import shutil
@@ -166,14 +167,14 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
     files = {name: (whole / name).read_bytes() for name in parser.files}
     wrong: dict[str, str] = {}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    signal.signal(signal.SIGALRM, _hang)
+    signal.signal(signal.SIGPROF, _hang)
     for number in range(examples):
         draw = random.Random(f"{parser.name} {seed} {number}")
         name = draw.choice(list(files))
         shutil.rmtree(tried, ignore_errors=True)
         shutil.copytree(whole, tried)
         (tried / name).write_bytes(damaged(files[name], draw))
-        signal.alarm(MOST_S)
+        signal.setitimer(signal.ITIMER_PROF, MOST_S)  # of the processor: others may be at work
         try:
             with redirect_stdout(StringIO()):
                 parser.read(tried)
@@ -189,7 +190,7 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
             where = f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}"
             wrong.setdefault(where, f"example {number}, {name}: {where}: {str(error)[:160]!r}")
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
     if grown > MOST_GROWTH_MB:
         wrong["memory"] = f"{grown:.0f} MB more than before"
@@ -198,7 +199,7 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     config = parse_config(FuzzConfig, argv, prog="python -m tools.fuzz")
-    setup_logging()
+    setup_logging(None, logging.ERROR)  # each refusal is logged otherwise
     rows, total = [], Timer()
     names = config.only.split(",") if config.only else list(PARSERS)
     with total, progress_bar("parsers", len(names)) as update:

@@ -86,8 +86,8 @@ def _build_language_model(folder: Path) -> None:
 def _read_language_model(folder: Path) -> None:
     from transformer_from_scratch import checkpoint, training
 
-    model, _ = checkpoint.load_model(folder / "run")
-    fresh, optimizers = training.make_model(model.config, model.vocabulary if hasattr(model, "vocabulary") else 20)
+    model, tokenizer = checkpoint.load_model(folder / "run")
+    fresh, optimizers = training.make_model(model.config, len(tokenizer))
     checkpoint.load_checkpoint(folder / "run", fresh, optimizers)
 
 
@@ -281,12 +281,9 @@ def _read_subject(folder: Path) -> None:
 
 def _build_readings(folder: Path) -> None:
     from model_optimization.monitoring.readings import read, save
-    from shared.datasets import Example
 
     subject = of_tests("model_optimization", "conftest").build_subject()
-    save(
-        folder / "reference", read(subject, [Example("a good film", 1), Example("a dull plot", 0)]), {"classifier": "x"}
-    )
+    save(folder / "reference", read(subject, ["a good film", "a dull plot"], [1, 0]), {"classifier": "x"})
 
 
 def _read_readings(folder: Path) -> None:
@@ -484,7 +481,10 @@ ALL = [
     Parser("index", ("index/index.sqlite", "index/vectors-0.f16"), _build_index, _read_index),
     Parser("joint_space", ("space/settings.json", "space/model.safetensors"), _build_towers, _read_towers),
     Parser(
-        "captioner", ("run/settings.json", "run/vocabulary.json", "run/model.safetensors"), _build_captioner, _read_captioner
+        "captioner",
+        ("run/settings.json", "run/vocabulary.json", "run/model.safetensors"),
+        _build_captioner,
+        _read_captioner,
     ),
     Parser("vqa", ("test/questions.json",), _build_vqa, lambda folder: _vqa(folder / "test" / "questions.json")),
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from shared.cleaning import clean
 from shared.datasets import LABEL_COLUMNS, LOCAL_FORMATS, TEXT_COLUMNS, Example, read_text
 from shared.errors import UserError
+from shared.files import parse_json
 
 NAMED_ROWS = 5
 # The words that stand in label columns, from bad to good. What is present is numbered in this order.
@@ -159,8 +160,8 @@ def _parse(path: Path) -> Iterator[Cells | str]:
         yield from _parse_table(path, text)
     elif path.suffix == ".json":
         try:
-            values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+            values = parse_json(text)
+        except json.JSONDecodeError as error:
             raise UserError(f"{path}: not valid JSON ({error}): mend the file") from error
         if not isinstance(values, list):
             raise UserError(f"{path}: not a list: write one string or one {{'text': …, 'label': …}} an example")
@@ -203,8 +204,8 @@ def _parse_table(path: Path, text: str) -> Iterator[Cells | str]:
 
 def _parse_line(line: str) -> Cells | str:
     try:
-        return _cells_of(json.loads(line))
-    except (json.JSONDecodeError, RecursionError):
+        return _cells_of(parse_json(line))
+    except json.JSONDecodeError:
         return "not valid JSON"
 
 

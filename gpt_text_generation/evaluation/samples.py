@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from shared.datasets import read_text
 from shared.errors import UserError
+from shared.files import parse_json
 
 
 class Sample(NamedTuple):
@@ -25,7 +26,7 @@ def read_samples(file: str | Path) -> list[Sample]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except json.JSONDecodeError as error:
             raise UserError(f"{file}, line {number}: not valid JSON ({error.msg}): write one object a line") from error
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):

@@ -91,7 +91,8 @@ class VoteStore:
         except sqlite3.OperationalError as error:
             raise UserError(f"{file}: cannot be opened ({error}): check the path and its permissions") from error
         except sqlite3.DatabaseError as error:
-            raise UserError(f"{file}: no file of votes ({error}): name another --store") from error
+            why = " ".join(str(error).split())  # a damaged file may bring its own words into this
+            raise UserError(f"{file}: no file of votes ({why}): name another --store") from error
 
     def _connect(self) -> sqlite3.Connection:
         # Every call has its own: threads and processes cannot share one.

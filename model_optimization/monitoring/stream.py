@@ -21,7 +21,7 @@ from model_optimization.monitoring.readings import Readings, join, load_tensors,
 from model_optimization.monitoring.shift_tests import shares, tenths
 from model_optimization.monitoring.verdict import judge
 from shared.errors import UserError
-from shared.files import atomic_path, write_text
+from shared.files import atomic_path, parse_json, write_text
 
 WINDOWS, PENDING = "windows.jsonl", "pending.safetensors"
 EMPTY = hashlib.sha256().hexdigest()
@@ -96,7 +96,7 @@ class Stream:
         readings = load_tensors(file)
         try:
             with safe_open(file, "numpy") as stored:
-                state = json.loads(stored.metadata()["about"])
+                state = parse_json(stored.metadata()["about"])
             rules, self.seen, self.digest = state["rules"], state["seen"], state["digest"]
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
             raise UserError(f"{file}: damaged, it does not say which texts it holds: give another --output") from error
@@ -127,6 +127,6 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     if whole != text:
         write_text(file, whole)
     try:
-        return [json.loads(line) for line in whole.splitlines()]
+        return [parse_json(line) for line in whole.splitlines()]
     except json.JSONDecodeError as error:
         raise UserError(f"{file}: damaged, a line is not valid JSON: give another --output") from error

@@ -248,7 +248,8 @@ class ImageIndex:
 
     def _forget(self, paths: Sequence[str]) -> None:
         for table in ("photos", "broken"):
-            self._rows.executemany(f"DELETE FROM {table} WHERE path = ?", [(path,) for path in paths])
+            query = f"DELETE FROM {table} WHERE path = ?"  # noqa: S608 - one of the two names above
+            self._rows.executemany(query, [(path,) for path in paths])
 
     @property
     def _file(self) -> Path:

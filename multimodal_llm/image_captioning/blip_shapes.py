@@ -114,7 +114,7 @@ def tiny_blip(words: Sequence[str]) -> tuple[Any, Any, Any]:
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
     vocabulary = {word: number for number, word in enumerate((*TOKENS, *words))}
-    tokenizer = BertTokenizer(vocab=vocabulary, bos_token="[DEC]")
+    tokenizer = BertTokenizer(vocab=vocabulary, bos_token="[DEC]")  # noqa: S106 - a token of text
     text = {
         "vocab_size": len(vocabulary),
         "hidden_size": 64,

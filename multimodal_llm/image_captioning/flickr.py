@@ -9,7 +9,6 @@ A name of the hub is fetched into such a folder first (flickr_hub.py).
 """
 
 import csv
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,11 @@ from typing import Any
 
 from multimodal_llm.image_captioning.flickr_hub import folder_of
 from shared.errors import UserError
+from shared.files import parse_json
 from shared.leaks import side_of
 
 SPLITS = ("train", "dev", "test")
+LONGEST_NAME = 200  # of a file, in characters; systems take 255 bytes
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,18 @@ def _rows(folder: Path) -> list[Mapping[str, Any]]:
     try:
         if lines.is_file():
             with lines.open(encoding="utf-8") as file:
-                return [_checked(json.loads(line)) for line in file if line.strip()]
+                return [_checked(parse_json(line)) for line in file if line.strip()]
         if table.is_file():
             with table.open(encoding="utf-8-sig", newline="") as file:
                 return _grouped((row["image"], row["caption"]) for row in csv.DictReader(file))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: the captions are not in Flickr8k layout ({error}): see docs/data.md") from error
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        why = " ".join(str(error).split())
+        raise UserError(f"{folder}: the captions are not in Flickr8k layout ({why:.200}): see docs/data.md") from error
     raise UserError(f"{folder}: no captions.jsonl or captions.txt in it: give a folder in Flickr8k layout")
 
 
 def _checked(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not isinstance(row["file"], str) or Path(row["file"]).name != row["file"]:
+    if not isinstance(row["file"], str) or Path(row["file"]).name != row["file"] or len(row["file"]) > LONGEST_NAME:
         raise ValueError(f"{row['file']!r} is not a plain file name")
     captions = row["captions"]
     if not isinstance(captions, list) or not captions or not all(isinstance(caption, str) for caption in captions):

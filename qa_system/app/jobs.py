@@ -1,6 +1,5 @@
 """What became of each upload, written down so that a killed server forgets none."""
 
-import json
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from shared.files import write_json
+from shared.files import parse_json, write_json
 
 State = Literal["waiting", "reading", "encoding", "done", "refused", "failed"]
 """`refused` is the document's fault and `failed` ours, or the disk's; both say why in `detail`."""
@@ -64,7 +63,7 @@ class JobBook:
         if not (len(identity) == 32 and identity.isascii() and identity.isalnum()):
             return None
         with suppress(FileNotFoundError):
-            return Job(**json.loads((self.folder / f"{identity}.json").read_text(encoding="utf-8")))
+            return Job(**parse_json((self.folder / f"{identity}.json").read_text(encoding="utf-8")))
         return None
 
     def all(self) -> list[Job]:

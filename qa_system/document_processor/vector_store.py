@@ -73,19 +73,22 @@ class VectorStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock, self._write_lock = threading.RLock(), threading.Lock()
         self._reader, self._writer = self._connect(), self._connect()
-        if not self._is_made(self._reader):
+        with self._as_written():
+            made = self._is_made(self._reader)
+        if not made:
             with self._transaction() as writer:
                 if not self._is_made(writer):  # else another process was faster
                     for statement in SCHEMA.split(";"):
                         writer.execute(statement)
                     new = {"format": FORMAT, "terms": VERSION, "embedding": embedding or DEFAULT_EMBEDDING}
                     writer.executemany("INSERT INTO settings VALUES (?, ?)", new.items())
-        settings = dict(self._reader.execute("SELECT name, value FROM settings").fetchall())
-        self.embedding = settings["embedding"]
+        with self._as_written():
+            settings = dict(self._reader.execute("SELECT name, value FROM settings").fetchall())
+            self.embedding = settings["embedding"]
         for name, here in (("format", FORMAT), ("terms", VERSION), ("embedding", embedding or self.embedding)):
-            if settings[name] != here:
+            if settings.get(name) != here:
                 raise UserError(
-                    f"--store {folder}: its {name} is {settings[name]}, not {here}: ingest into a new folder, "
+                    f"--store {folder}: its {name} is {settings.get(name)}, not {here}: ingest into a new folder, "
                     f"or {'leave --embedding out' if name == 'embedding' else 'use the version that made it'}"
                 )
         self._forget()
@@ -165,7 +168,7 @@ class VectorStore:
             values = document.source, document.id, split, line, as_json(document)
             writer.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", values)
             fields = "id, source, text, place, terms, vector, chinese"
-            writer.executemany(f"INSERT INTO chunks ({fields}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            writer.executemany(f"INSERT INTO chunks ({fields}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608 - ours
         return "updated" if before else "added"
 
     @staticmethod
@@ -187,7 +190,8 @@ class VectorStore:
                 return
             self._reader.execute("BEGIN")
             try:
-                self._catch_up()
+                with self._as_written():
+                    self._catch_up()
                 yield self
             finally:
                 self._reader.execute("COMMIT")
@@ -195,12 +199,13 @@ class VectorStore:
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
         """The passages of these rows, within a view. Raises KeyError for a row that is not there."""
         marks = ",".join("?" * len(rows))
-        query = (
-            "SELECT row, chunks.id, documents.id, source, text, place FROM chunks JOIN documents USING (source) "
-            f"WHERE row IN ({marks})"
-        )
-        found = {row: values for row, *values in self._reader.execute(query, list(map(int, rows)))}
-        return [chunk_from(*found[int(row)]) for row in rows]
+        fields = "row, chunks.id, documents.id, source, text, place"
+        # As many question marks as there are rows: no value becomes part of the query.
+        query = f"SELECT {fields} FROM chunks JOIN documents USING (source) WHERE row IN ({marks})"  # noqa: S608
+        with self._as_written():
+            values = {row: values for row, *values in self._reader.execute(query, list(map(int, rows)))}
+            found = {row: chunk_from(*each) for row, each in values.items()}
+        return [found[int(row)] for row in rows]
 
     def rows_of(self, sources: Sequence[str]) -> np.ndarray:
         """The rows of these sources' passages, within a view."""
@@ -214,15 +219,15 @@ class VectorStore:
 
     def documents(self) -> list[StoredDocument]:
         """All documents, by source."""
-        with self._lock:
+        with self._lock, self._as_written():
             found = self._reader.execute("SELECT line FROM documents ORDER BY source").fetchall()
-        return [StoredDocument(**json.loads(line)) for (line,) in found]
+            return [StoredDocument(**json.loads(line)) for (line,) in found]
 
     def document(self, source: str) -> Document | None:
         """The document as it was read: text, lines and pages."""
-        with self._lock:
+        with self._lock, self._as_written():
             found = self._reader.execute("SELECT content FROM documents WHERE source = ?", (source,)).fetchone()
-        return document_from(found[0]) if found else None
+            return document_from(found[0]) if found else None
 
     def __len__(self) -> int:
         """The number of passages."""
@@ -277,6 +282,18 @@ class VectorStore:
         except sqlite3.Error as error:
             raise self._user_error(error) from error
         return connection
+
+    @contextmanager
+    def _as_written(self) -> Iterator[None]:
+        """Raises UserError where what the block reads is not what was written: the file was damaged."""
+        try:
+            yield
+        except (sqlite3.Error, ValueError, LookupError, TypeError) as error:
+            known = self._user_error(error) if isinstance(error, sqlite3.Error) else error
+            if isinstance(known, UserError):
+                raise known from error
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{self.folder / FILE}: damaged ({why:.200}): ingest anew into another folder") from error
 
     @staticmethod
     def _is_made(connection: sqlite3.Connection) -> bool:

@@ -4,12 +4,12 @@ An article becomes a document: its title as the heading, then its paragraphs. It
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared.errors import UserError
+from shared.files import parse_json
 from shared.logging import progress_bar
 
 
@@ -33,7 +33,7 @@ def read_squad(file: Path) -> tuple[dict[str, str], list[Asked]]:
     texts: dict[str, str] = {}
     asked: list[Asked] = []
     try:
-        for number, article in enumerate(json.loads(file.read_text(encoding="utf-8"))["data"]):
+        for number, article in enumerate(parse_json(file.read_text(encoding="utf-8"))["data"]):
             title = article.get("title", "").replace("_", " ").strip() or f"article {number}"
             source = title if title not in texts else f"{title} ({number})"
             text = title

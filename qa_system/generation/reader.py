@@ -9,7 +9,6 @@ an answer (as the verifier of arXiv 1808.05759, which has a network of its own f
 low-rank adapter: each weight W becomes W + BA (arXiv 2106.09685).
 """
 
-import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,15 +140,16 @@ def load_network(target: Path, encoder: Path) -> SpanNetwork:
     from safetensors.torch import load_file
 
     from shared.errors import UserError
+    from shared.files import parse_json
 
     try:
-        settings = json.loads((target / SETTINGS).read_text(encoding="utf-8"))
+        settings = parse_json((target / SETTINGS).read_text(encoding="utf-8"))
         network = build_network(encoder, settings["rank"], settings["word_rank"])
         weights = {name: weight.float() for name, weight in load_file(target / WEIGHTS).items()}
         if set(weights) != set(network.learned()):
             raise ValueError("other weights than the settings speak of")
         network.load_state_dict(weights, strict=False)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{target}: no reader can be loaded from it ({error}): train one anew") from error
     for layer in network._matrices():
         if parametrize.is_parametrized(layer):  # W + BA is computed once
@@ -209,14 +209,19 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         """Load what `save_reader` wrote. Raises UserError where it is missing or damaged."""
         from shared.devices import choose_device, choose_precision
+        from shared.errors import UserError
         from shared.hub import resolve_model
+        from shared.runs import read_json
 
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        encoder = resolve_model(settings.get("encoder", "minilm"), suggestion="minilm")
+        settings = read_json(folder / SETTINGS)
+        try:
+            encoder = resolve_model(settings.get("encoder", "minilm"), suggestion="minilm")
+            self.confidence = Confidence(**settings["confidence"])
+        except (AttributeError, KeyError, TypeError) as error:
+            raise UserError(f"{folder / SETTINGS}: damaged ({error}): train the reader anew") from error
         device = choose_device().value
         self.network = load_network(folder, encoder).to(device)
         self.cutter = Windows(encoder)
-        self.confidence = Confidence(**settings["confidence"])
         self._bf16 = choose_precision("auto", device, self.network.encoder.config.hidden_size).value == "bf16"
         self._lock = threading.Lock()
 

@@ -44,7 +44,7 @@ class SentenceEncoder:
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             self.model: Any = AutoModel.from_pretrained(folder, use_safetensors=True).eval().to(self.device)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever a damaged file makes transformers raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"{name}: no sentence encoder ({reason}): give a folder with safetensors weights"
