@@ -5,7 +5,6 @@ A page is visited in steps, one for each tab where there are tabs; after each th
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 

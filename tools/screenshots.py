@@ -1,6 +1,6 @@
 """Take the pictures of the demo pages in the READMEs anew: `python -m tools.screenshots`.
 
-Each page is visited in headless Chromium, in English and Chinese, for PROJECT/results/page_en.png and page_zh.png; the six
+Each page is visited in headless Chromium, in English and Chinese, for PROJECT/results/page_en.png and page_zh.png; all
 beside each other become docs/pages_en.png and pages_zh.png.
 """
 
