@@ -164,7 +164,7 @@ def drift(browser: Browser) -> None:
 
 
 def caption(browser: Browser) -> None:
-    browser.click(".st-key-caption_sample [role=radiogroup] button", number=2)
+    browser.click("[class*=st-key-caption_sample] [role=radiogroup] button", number=2)
     browser.wait_for("[role=tabpanel] h3", LONG_S)
 
 
@@ -176,7 +176,7 @@ def questions(browser: Browser) -> None:
 
 def labels(browser: Browser) -> None:
     browser.tab(2)
-    browser.click(".st-key-labels_sample [role=radiogroup] button", number=2)
+    browser.click("[class*=st-key-labels_sample] [role=radiogroup] button", number=2)
     browser.click(".st-key-labels_try button", within_s=LONG_S)
     browser.wait_for("[data-testid=stProgress]")
 
@@ -198,7 +198,7 @@ def search(browser: Browser) -> None:
 
 def document(browser: Browser) -> None:
     browser.tab(4)
-    browser.click(".st-key-document_sample [role=radiogroup] button", within_s=LONG_S)
+    browser.click("[class*=st-key-document_sample] [role=radiogroup] button", within_s=LONG_S)
     browser.click(".st-key-document_try_1 button", within_s=LONG_S)
     browser.wait_for(ALERT)
 
@@ -242,7 +242,7 @@ PAGES = (
     ),
     Page(
         name="multimodal_llm",
-        usable=".st-key-caption_sample [role=radiogroup] button",
+        usable="[class*=st-key-caption_sample] [role=radiogroup] button",
         steps=steps(caption, questions, labels, search, document),
         shown="document",
     ),

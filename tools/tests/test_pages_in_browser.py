@@ -52,12 +52,12 @@ def visitor(folder, checkout=CHECKOUT, **environment):
 
 
 def faults(browser):
-    """What no visitor should see: exceptions, complaints of the browser, keys in place of words, mangled letters."""
+    """What no visitor should see: exceptions, keys in place of words, mangled letters, choices without a choice."""
     text = browser.text()
     keys = [
         key for key in re.findall(rf"\b(?:{FIRST_PARTS})(?:\.\w+)+", text) if any(k.startswith(key) for k in table())
     ]
-    return [*browser.exceptions(), *browser.console_errors(), *keys, *MOJIBAKE.findall(text)]
+    return [*browser.exceptions(), *browser.console_errors(), *browser.unchosen(), *keys, *MOJIBAKE.findall(text)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name or "home")
