@@ -14,7 +14,7 @@ from model_optimization.config import PROJECT, REFERENCE
 from model_optimization.monitoring.make_shipped import SHIFTS
 from model_optimization.page_ship import Say
 from shared.errors import UserError
-from shared.page import chart
+from shared.page import chart, choice_key
 from shared.phrases import Language, phrase
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ def load_samples() -> "dict[str, Readings]":
 def monitor(samples: "dict[str, Readings]", language: Language, say: Say) -> None:
     kinds = {kind: phrase(f"optimization.drift.kind.{kind}", language) for kind in SHIFTS}
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
-        kind = st.radio(
-            say("drift.kind"), SHIFTS, format_func=kinds.get, horizontal=True, key="optimization_drift_kind"
-        )
+        key = choice_key("optimization_drift_kind")
+        kind = st.radio(say("drift.kind"), SHIFTS, format_func=kinds.get, horizontal=True, key=key)
         size = st.radio(say("drift.size"), SIZES, index=2, horizontal=True, key="optimization_drift_size")
         draw = st.session_state.setdefault("optimization_drift_draw", 0)
         if st.button(say("drift.again"), key="optimization_drift_again"):

@@ -21,7 +21,7 @@ from model_optimization.monitoring.live_load import WINDOW_S, LiveConfig
 from model_optimization.page_ship import Say
 from shared.config import build
 from shared.errors import UserError
-from shared.page import chart
+from shared.page import chart, choice_key
 from shared.phrases import Language
 
 RATES = (5, 10, 20, 50, 100, 150, 200, 300, 400, 600, 800, 1000)
@@ -140,7 +140,7 @@ def controls(runs: bool, say: Say) -> float:
     """What to serve and at which rate, and a button to begin or to end. Gives the rate."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         names = {way: say(f"serve.way.{way}") for way in WAYS}
-        chosen = {"horizontal": True, "key": "optimization_serve_way", "disabled": runs}
+        chosen = {"horizontal": True, "key": choice_key("optimization_serve_way"), "disabled": runs}
         way = st.radio(say("serve.way"), WAYS, format_func=names.get, **chosen)
         given = {"key": "optimization_serve_url", "placeholder": say("serve.no_url"), "disabled": runs}
         url = st.text_input(say("serve.url"), **given).strip()

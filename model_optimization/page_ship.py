@@ -12,7 +12,7 @@ from model_optimization.figures import measure_name, pareto, shown
 from model_optimization.measurement import BASELINE
 from model_optimization.optimize import OptimizeConfig, recommend
 from model_optimization.picture_data import AXES, Row
-from shared.page import chart
+from shared.page import chart, choice_key
 from shared.phrases import Language, has_phrase, phrase
 
 RESULTS = Path(__file__).with_name("results") / "compress.json"
@@ -53,7 +53,7 @@ def show(language: Language, say: Say) -> None:
         batches = sorted({row["batch"] for row in rows})
         batch = st.radio(say("batch"), batches, horizontal=True, key="optimization_batch")
         naming = {axis: measure_name(axis, language) for axis in AXES}
-        axis = st.radio(say("axis"), AXES, format_func=naming.get, horizontal=True, key="optimization_axis")
+        axis = st.radio(say("axis"), AXES, format_func=naming.get, horizontal=True, key=choice_key("optimization_axis"))
     chart(pareto(rows, axis, batch, language), CHART, on_select=remember_click, selection_mode="points")
     here = {row["method"]: row for row in rows if row["batch"] == batch}
     chosen = st.session_state.get(CHOSEN)

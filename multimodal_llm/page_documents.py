@@ -20,6 +20,7 @@ from multimodal_llm.document_understanding.marks import boxed, fields_drawn
 from multimodal_llm.document_understanding.sheets import count_sheets, open_sheets
 from multimodal_llm.page_pictures import LARGEST_MB, Say
 from shared.errors import UserError
+from shared.page import choice_key
 
 KINDS = ["pdf", "png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"]
 VIEWS = ("blocks", "fields", "plain")
@@ -80,7 +81,7 @@ def chosen_document(say: Say) -> tuple[bytes, str, str | None] | None:
         say("sample"),
         SAMPLES,  # none is chosen at first: reading one takes seconds, and the page's other parts would wait
         format_func=lambda name: say(f"documents_sample.{name}"),
-        key="document_sample",
+        key=choice_key("document_sample"),
     )
     if sample is None:
         st.info(say("documents_none"))
@@ -202,10 +203,9 @@ def show_page(page: Page, picture: Image.Image, reply: Answer | None, say: Say) 
     view = st.segmented_control(
         say("documents_view"),
         VIEWS,
-        default=VIEWS[0],
         required=True,
         format_func=lambda name: say(f"documents_view.{name}"),
-        key="document_view",
+        key=choice_key("document_view", VIEWS[0]),
     )
     drawings: dict[str, Any] = {
         "blocks": lambda: draw_overlay(np.asarray(picture), page),

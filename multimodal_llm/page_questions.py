@@ -51,10 +51,9 @@ def chosen_picture(say: Say) -> Image.Image | None:
     source = st.segmented_control(
         say("picture_from"),
         ["shape", "odd", "file"],
-        default="shape",
         required=True,
         format_func=lambda name: say(f"picture_from.{name}"),
-        key="vqa_source",
+        key=choice_key("vqa_source", "shape"),
     )
     if source == "file":
         file = st.file_uploader(say("picture_file"), key="vqa_file", max_upload_size=LARGEST_MB)

@@ -44,10 +44,10 @@ def choose_language() -> Language:
 
 
 def choice_key(key: str, first: Any = None) -> str:
-    """The key of a select box whose options are words in the page's language; `first` is what it begins with.
+    """The key of a choice whose options are words in the page's language; `first` is what it begins with.
 
-    Streamlit keeps the words of what was chosen: after a change of language they would stand there in the old one. So
-    each language has a box of its own, which takes over what was chosen in the other.
+    Streamlit keeps the words of what was chosen: after a change of language they would stand there in the old one, or
+    nothing would be chosen. So each language has a widget of its own, which takes over the choice from the other.
     """
     import streamlit as st
 

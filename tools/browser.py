@@ -142,7 +142,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": STILL})
         self.driver.set_script_timeout(PATIENCE_S * SLOWNESS)
         self.folder, self.width, self.height = folder, width, height
-        self.driver.set_window_size(width, height)
+        self._resize(height)
 
     def __enter__(self) -> Self:
         return self
@@ -232,6 +232,15 @@ class Browser:
         found = self.driver.find_elements("css selector", "[data-testid=stException]")
         return [element.get_attribute("textContent") for element in found]
 
+    def unchosen(self) -> list[str]:
+        """The labels of radio buttons of which none is chosen, on all tabs."""
+        groups = self.driver.find_elements("css selector", "[data-testid=stRadio]")
+        return [
+            group.text
+            for group in groups
+            if not group.find_elements("css selector", "input:checked, [data-selected=true]")
+        ]
+
     def console_errors(self) -> list[str]:
         """What the browser complained of since the last call, but for Streamlit's own search for its server."""
         lines = [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
@@ -242,10 +251,15 @@ class Browser:
         from PIL import Image
 
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.driver.set_window_size(self.width, height or min(self.driver.execute_script(WHOLE), TALLEST))
+        self._resize(height or min(self.driver.execute_script(WHOLE), TALLEST))
         self.driver.execute_script("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
         time.sleep(1.0)  # charts are drawn anew
         picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
         picture.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
-        self.driver.set_window_size(self.width, self.height)
+        self._resize(self.height)
         return file
+
+    def _resize(self, height: int) -> None:
+        """What a page has of the window, without the browser's own bars."""
+        size = {"width": self.width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -1,11 +1,10 @@
-"""What a visitor does on each demo page, from opening it to a result: for the browser tests and the READMEs' pictures.
+"""What a visitor does on each demo page to see a result: for the browser tests and the READMEs' pictures.
 
-A visit is a generator. It works its way through the page and yields a name wherever there is something to look at.
+A page is visited in steps, one for each tab where there are tabs; after each there is something to look at.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,10 +12,12 @@ from shared.page import NAMES
 from shared.phrases import Language
 from tools.browser import Browser
 
-LONG_S = 600.0  # for what takes a minute on an idle laptop, on a busy one
+LONG_S = 600.0  # for what takes a minute on an idle laptop
 ALERT, METRIC, TABLE = (f"[data-testid={name}]" for name in ("stAlert", "stMetric", "stDataFrame"))
-CHART, IMAGE = ".js-plotly-plot", "[data-testid=stImage] img"
-Visit = Callable[[Browser], Iterator[str]]
+CHART, IMAGE, TAB = ".js-plotly-plot", "[data-testid=stImage] img", "[data-testid=stTab]"
+LINK = "[data-testid=stPageLink] a"
+
+Step = Callable[[Browser], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,28 +26,24 @@ class Page:
     """Of the project; empty for the hub's home page."""
     usable: str
     """The selector of the first widget that a visitor would use."""
-    visit: Visit
-    moments: tuple[str, ...]
-    """The names that the visit yields, one for each tab where there are tabs."""
+    steps: dict[str, Step]
+    """By name, in the order of the tabs."""
     shown: str
-    """The moment whose picture stands in the README."""
-    in_chinese: Visit | None = None
-    """What is done besides looking at what was there, once the visitor has changed to Chinese."""
+    """The step whose picture stands in the README."""
+    in_chinese: dict[str, Step] | None = None
+    """Steps of its own for the Chinese page; without them each tab is looked at once more, with what is there."""
 
 
-def looks(page: Page, browser: Browser, language: Language) -> Iterator[str]:
-    """The visit in English; in Chinese the same tabs once more, with what the visit in English brought there."""
-    if language == "en":
-        yield from page.visit(browser)
-        return
-    if page.in_chinese is not None:
-        yield from page.in_chinese(browser)
-    elif not (tabs := browser.all("[data-testid=stTab]")):
-        yield page.shown
-    else:
-        for number, moment in zip(range(len(tabs)), page.moments, strict=True):
-            browser.tab(number)
-            yield moment
+def walk(page: Page, browser: Browser, language: Language, only: str | None = None) -> Iterator[str]:
+    """Take the steps, English before Chinese, and yield the name of each when there is something to look at."""
+    own = page.in_chinese if language == "zh" else page.steps
+    for number, name in enumerate(page.steps):
+        if only in (None, name):
+            if own is not None:
+                own[name](browser)
+            elif number < len(browser.all(TAB)):
+                browser.tab(number)
+            yield name
 
 
 def change_language(browser: Browser) -> None:
@@ -54,180 +51,199 @@ def change_language(browser: Browser) -> None:
     browser.click(".st-key-language_switch [role=radiogroup] label", number=list(NAMES).index("zh"))
 
 
-def home(browser: Browser) -> Iterator[str]:
-    yield "home"
-    browser.click("[data-testid=stPageLink] a")
+def home(browser: Browser) -> None:
+    """To the first project's page and back."""
+    browser.click(LINK)
     browser.wait_for(".st-key-text-en input")
     browser.driver.back()
-    browser.wait_for("[data-testid=stPageLink] a")
+    browser.wait_for(LINK)
+    browser.wait()
 
 
-def transformer(browser: Browser) -> Iterator[str]:
+def inside(browser: Browser) -> None:
     browser.type(".st-key-text-en input", "the actors are good and the f")
     browser.wait_for(CHART)
-    yield "inside"
-    browser.click(".st-key-write button")
-    yield "written"
 
 
-def sentiment(browser: Browser) -> Iterator[str]:
+def written(browser: Browser) -> None:
+    browser.click(".st-key-write button", within_s=LONG_S)
+
+
+def text(browser: Browser) -> None:
     browser.click(".st-key-example-mixed button")
     browser.wait_for("[data-testid=stExpander]")
-    yield "text"
+
+
+def texts(browser: Browser) -> None:
     browser.tab(1)
     browser.type(".st-key-pasted textarea", "A warm and funny film.\nA waste of two hours.\nIt runs for two hours.")
     browser.click(".st-key-answer_all button")
     browser.wait_for(TABLE)
-    yield "texts"
+
+
+def quality(browser: Browser) -> None:
     browser.tab(2)
     browser.wait_for(CHART)
-    yield "quality"
 
 
-def generation(browser: Browser) -> Iterator[str]:
+def strategies(browser: Browser) -> None:
     browser.click(".st-key-beginning-robot button")
     browser.type(".st-key-length input", "30")
     browser.click(".st-key-write button", within_s=LONG_S)
-    yield "strategies"
+
+
+def story(browser: Browser) -> None:
+    """Stopped once there is something of it: it can be gone on with."""
     browser.tab(1)
     browser.type(".st-key-topic input", "a fox who learns to count")
     browser.click(".st-key-story-write button", wait=False)
-    browser.until_it_says("fox", "[role=tabpanel] h3, [role=tabpanel] h4", LONG_S)
+    browser.wait_for("[role=tabpanel] :is(h3, h4)", LONG_S)
     browser.click(".st-key-story-stop button", within_s=LONG_S)
-    yield "story"
+
+
+def code(browser: Browser) -> None:
     browser.tab(2)
     browser.click(".st-key-code-double button")
     browser.click(".st-key-code-write button", within_s=LONG_S)
     browser.wait_for("[data-testid=stCode]")
-    yield "code"
+
+
+def vote(browser: Browser) -> None:
+    """On what the strategies wrote."""
     browser.tab(3)
     browser.click(".st-key-take-over button")
     browser.type(".st-key-rater input", "visitor")
     browser.click(".st-key-vote-first button")
     browser.click(".st-key-show-results label", number=-1)
     browser.wait_for(CHART)
-    yield "vote"
 
 
-def questions(browser: Browser) -> Iterator[str]:
+def answer(browser: Browser) -> None:
+    """The first of the suggested questions has an answer in the documents that come with the project."""
     browser.click("[data-testid=stBaseButton-primary]")
-    browser.wait_for(".st-key-qa_question input", LONG_S)
-    yield from ask(browser, "en")
-
-
-def ask(browser: Browser, language: str) -> Iterator[str]:
-    """The first of the suggested questions has an answer in the example's documents, the last has none."""
-    suggested = f".st-key-qa_suggestion_{language} button"
-    browser.wait_for(suggested, LONG_S)
-    browser.click(suggested)
+    browser.wait_for(".st-key-qa_suggestion_en button", LONG_S)
+    browser.click(".st-key-qa_suggestion_en button")
     browser.wait_for(".st-key-qa_cite_0 button")
-    yield "answer"
-    browser.click(suggested, number=-1)
+
+
+def answer_in_chinese(browser: Browser) -> None:
+    browser.click(".st-key-qa_suggestion_zh button")
+    browser.wait_for(".st-key-qa_cite_0 button")
+
+
+def no_answer(browser: Browser) -> None:
+    """The last one has none there."""
+    browser.click("[class*=st-key-qa_suggestion] button", number=-1)
     browser.wait_for(ALERT)
-    yield "no_answer"
 
 
-def optimization(browser: Browser) -> Iterator[str]:
-    browser.click(".st-key-optimization_batch [role=radiogroup] label", number=1)
-    browser.click(".st-key-optimization_batch [role=radiogroup] label", number=0)
+def ship(browser: Browser) -> None:
+    for batch in (1, 0):
+        browser.click(".st-key-optimization_batch [role=radiogroup] label", number=batch)
     browser.wait_for(CHART)
-    yield "ship"
+
+
+def variants(browser: Browser) -> None:
     browser.tab(1)
     browser.click(".st-key-optimization_make button", within_s=LONG_S)
     browser.wait_for(TABLE, LONG_S)
-    yield "variants"
+
+
+def serve(browser: Browser) -> None:
     browser.tab(2)
     browser.click(".st-key-optimization_serve_start button", wait=False)
-    browser.until_it_says("50", METRIC, LONG_S)
-    yield "serve"
+    browser.wait_for(METRIC, LONG_S)
     browser.click(".st-key-optimization_serve_stop button")
     browser.wait_for(".st-key-optimization_serve_start button", LONG_S)
+
+
+def drift(browser: Browser) -> None:
     browser.tab(3)
     browser.press(".st-key-optimization_drift_share [role=slider]", "right", 2)
     browser.wait_for(METRIC)
-    yield "drift"
 
 
-def pictures(browser: Browser) -> Iterator[str]:
-    browser.click(".st-key-caption_sample [role=radiogroup] button", number=2)
+def caption(browser: Browser) -> None:
+    browser.click("[class*=st-key-caption_sample] [role=radiogroup] button", number=2)
     browser.wait_for("[role=tabpanel] h3", LONG_S)
-    yield "caption"
+
+
+def questions(browser: Browser) -> None:
     browser.tab(1)
     browser.type(".st-key-vqa_question input", "is there a blue triangle?")
     browser.wait_for(TABLE)
-    yield "questions"
+
+
+def labels(browser: Browser) -> None:
     browser.tab(2)
-    browser.click(".st-key-labels_sample [role=radiogroup] button", number=2)
-    browser.click(".st-key-labels_try button")
-    browser.wait_for("[data-testid=stProgress]", LONG_S)
-    yield "labels"
+    browser.click("[class*=st-key-labels_sample] [role=radiogroup] button", number=2)
+    browser.click(".st-key-labels_try button", within_s=LONG_S)
+    browser.wait_for("[data-testid=stProgress]")
+
+
+def search(browser: Browser) -> None:
+    """Through drawings of our own: nobody's photos are needed."""
+    from multimodal_llm.visual_question_answering.drawings import draw_shape
+
+    folder, random = browser.folder / "drawings", np.random.default_rng(0)
+    folder.mkdir()
+    for shape, color in (("circle", "red"), ("triangle", "blue"), ("rectangle", "green"), ("circle", "yellow")):
+        draw_shape(shape, color, random).resize((320, 320)).save(folder / f"{color}_{shape}.png")
     browser.tab(3)
-    browser.type(".st-key-search_folder input", str(drawings(browser.folder)))
+    browser.type(".st-key-search_folder input", str(folder))
     browser.click(".st-key-search_update button", within_s=LONG_S)
     browser.type(".st-key-search_text input", "a red ball")
     browser.wait_for(IMAGE, LONG_S)
-    yield "search"
+
+
+def document(browser: Browser) -> None:
     browser.tab(4)
-    browser.click(".st-key-document_sample [role=radiogroup] button", within_s=LONG_S)
+    browser.click("[class*=st-key-document_sample] [role=radiogroup] button", within_s=LONG_S)
     browser.click(".st-key-document_try_1 button", within_s=LONG_S)
     browser.wait_for(ALERT)
-    yield "document"
 
 
-def drawings(folder: Path) -> Path:
-    """A folder with a few pictures of our own: nobody's photos are needed to try the search."""
-    from multimodal_llm.visual_question_answering.drawings import draw_shape
-
-    made, random = folder / "drawings", np.random.default_rng(0)
-    made.mkdir(exist_ok=True)
-    for shape, color in (("circle", "red"), ("triangle", "blue"), ("rectangle", "green"), ("circle", "yellow")):
-        draw_shape(shape, color, random).resize((320, 320)).save(made / f"{color}_{shape}.png")
-    return made
+def steps(*taken: Step) -> dict[str, Step]:
+    return {step.__name__: step for step in taken}
 
 
 PAGES = (
-    Page(name="", usable="[data-testid=stPageLink] a", visit=home, moments=("home",), shown="home"),
+    Page(name="", usable=LINK, steps=steps(home), shown="home"),
     Page(
         name="transformer_from_scratch",
         usable=".st-key-text-en input",
-        visit=transformer,
-        moments=("inside", "written"),
+        steps=steps(inside, written),
         shown="inside",
     ),
     Page(
         name="bert_sentiment_analysis",
         usable=".st-key-text textarea",
-        visit=sentiment,
-        moments=("text", "texts", "quality"),
+        steps=steps(text, texts, quality),
         shown="text",
     ),
     Page(
         name="gpt_text_generation",
         usable=".st-key-beginning textarea",
-        visit=generation,
-        moments=("strategies", "story", "code", "vote"),
+        steps=steps(strategies, story, code, vote),
         shown="strategies",
     ),
     Page(
         name="qa_system",
         usable="[data-testid=stBaseButton-primary]",
-        visit=questions,
-        moments=("answer", "no_answer"),
+        steps=steps(answer, no_answer),
         shown="answer",
-        in_chinese=lambda browser: ask(browser, "zh"),
+        in_chinese={"answer": answer_in_chinese, "no_answer": no_answer},
     ),
     Page(
         name="model_optimization",
         usable=CHART,
-        visit=optimization,
-        moments=("ship", "variants", "serve", "drift"),
+        steps=steps(ship, variants, serve, drift),
         shown="ship",
     ),
     Page(
         name="multimodal_llm",
-        usable=".st-key-caption_sample [role=radiogroup] button",
-        visit=pictures,
-        moments=("caption", "questions", "labels", "search", "document"),
+        usable="[class*=st-key-caption_sample] [role=radiogroup] button",
+        steps=steps(caption, questions, labels, search, document),
         shown="document",
     ),
 )

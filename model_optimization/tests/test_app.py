@@ -174,7 +174,7 @@ def test_the_chosen_method_is_told_for_the_batch_size_and_only_to_its_visitor(op
     page.run()
     assert phrase("optimization.method.student", "en") in marked(page) and "2.00 ms" in marked(page)
     page.radio(key="optimization_batch").set_value(16).run()
-    page.radio(key="optimization_axis").set_value("size_mb").run()
+    page.radio(key="optimization_axis-en").set_value("size_mb").run()
     assert phrase("optimization.method.student", "en") in marked(page) and "77.0 ms" in marked(page)
     other.run()
     assert phrase("optimization.method.student", "en") not in marked(other)

@@ -36,7 +36,7 @@ def open_page(run_page, tmp_path, monkeypatch):
 
     def with_sample(**asked):
         page = run_page(PAGE, **asked)
-        page.session_state["document_sample"] = "receipt"
+        page.session_state[f"document_sample-{asked.get('language', 'en')}"] = "receipt"
         return page.run()
 
     return with_sample
