@@ -1,4 +1,4 @@
-"""Every command that a README, a document or a script's own head gives can be typed as it stands: it parses, unrun."""
+"""Every command that a README, a document, the report or a script's head gives can be typed as it stands: it parses."""
 
 import argparse
 import ast
@@ -51,11 +51,11 @@ def commands_of_script(file: Path) -> Iterator[str]:
 def all_commands() -> dict[str, list[str]]:
     """By the folder that they stand in, each once."""
     found: dict[str, dict[str, str]] = {}
-    for file in [*our_files(CHECKOUT, "*.md"), *our_files(CHECKOUT, "*.py")]:
+    for file in [*our_files(CHECKOUT, "*.md"), *our_files(CHECKOUT, "*.py"), CHECKOUT / "shared" / "phrases.yaml"]:
         path = file.relative_to(CHECKOUT)
         if "tests" in path.parts or "exercises" in path.parts:
             continue
-        commands = commands_of_markdown(file) if file.suffix == ".md" else commands_of_script(file)
+        commands = commands_of_script(file) if file.suffix == ".py" else commands_of_markdown(file)
         for command in commands:
             place = path.parts[0] if len(path.parts) > 1 else "root"
             found.setdefault(place, {}).setdefault(command.strip(), str(path))
