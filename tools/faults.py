@@ -280,10 +280,10 @@ def main(argv: list[str] | None = None) -> None:
     with total:
         for name in config.only.split(",") if config.only else (*JOBS, *SERVERS):
             if config.trial in ("all", "serve" if name in SERVERS else config.trial):
-                rows += _serve(name, config) if name in SERVERS else _disturb(name, config)
+                rows += (found := _serve(name, config) if name in SERVERS else _disturb(name, config))
+                if config.save:
+                    save(found)
     print_table("what was disturbed", rows)
-    if config.save:
-        save(rows)
     wrong = sum(row["wrong"] for row in rows)
     print_result({"cases": sum(row["cases"] for row in rows), "wrong": wrong, "seconds": total.seconds})
     sys.exit(1 if wrong else 0)
