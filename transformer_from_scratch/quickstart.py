@@ -150,7 +150,7 @@ def _ladder(
 
     from shared.phrases import both
 
-    rows = [{"model": both("transformer.baseline.uniform"), "val_loss": math.log(vocabulary)}]
+    rows: list[dict[str, Any]] = [{"model": both("transformer.baseline.uniform"), "val_loss": math.log(vocabulary)}]
     for n, loss in enumerate(ngrams, start=1):
         rows.append({"model": both("transformer.baseline.ngram", n=n), "val_loss": loss})
     ours = both("transformer.baseline.ours", params=f"{summary['params']:,}", context=config.context)

@@ -237,7 +237,8 @@ class VectorStore:
             return self._reader.execute("SELECT count(*) FROM chunks").fetchone()[0]
 
     def _forget(self) -> None:
-        self.sparse, self.dense = SparseIndex(), None
+        self.sparse = SparseIndex()
+        self.dense: DenseIndex | None = None
         self._chinese: set[int] = set()
         self._last_row = self._last_removal = 0
 
