@@ -30,9 +30,10 @@ test: ready ## Run the tests (without the slow ones)
 test-slow: ready ## Run the slow tests
 	$(BIN)/python -m pytest --durations=10 -m slow
 
-lint: ready ## Check style, imports, spelling, README tables and links
+lint: ready ## Check style, types, imports, spelling, README tables and links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python -m tools.readme_tables --check

@@ -95,7 +95,7 @@ def read_documents(store: Any, names: tuple[str, ...]) -> int:
     with FileReader(config, store.embedder) as reader:
         for name, path in documents.items():
             with progress_bar(f"reading {name}", None) as update:
-                read = reader.read(path, name, lambda done, total, update=update: update(done, f"of {total} pages"))
+                read = reader.read(path, name, lambda done, total, update=update: update(done, f"of {total} pages"))  # type: ignore[misc]
             with progress_bar(f"indexing {name}", len(read.chunks)) as update:
                 store.add(read.document, read.chunks, split=config.split, on_progress=update)
             pages += len(read.document.pages)

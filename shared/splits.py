@@ -14,7 +14,6 @@ zh_reviews       Chinese reviews of books, hotels and computers; 80/10/10 by the
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -97,16 +96,16 @@ def label_by_sign(examples: Iterable[Example], *, keep_zeros: bool = False) -> l
 
 
 def _signed(rated: Splits) -> Splits:
-    parts: dict[Any, list[Example]] = {side: label_by_sign(part) for side, part in rated.parts.items()}
+    parts = {side: label_by_sign(part) for side, part in rated.parts.items()}
     unsigned = sum(len(rated.parts[side]) - len(part) for side, part in parts.items())
-    return replace(
-        rated, **parts, dropped={**rated.dropped, **({"ratings of exactly 0": unsigned} if unsigned else {})}
-    )
+    dropped = {**rated.dropped, **({"ratings of exactly 0": unsigned} if unsigned else {})}
+    train, validation, test = parts.values()
+    return replace(rated, train=train, validation=validation, test=test, dropped=dropped)
 
 
 def _imdb() -> Splits:
     """Of every 5 blocks of a label the third is held out; of every 10 the last validates. The rest trains."""
-    parts: dict[Any, list[Example]] = {"train": [], "validation": [], "test": []}
+    parts: dict[Side, list[Example]] = {"train": [], "validation": [], "test": []}
     seen: Counter[int | None] = Counter()
     for example in load_examples("imdb"):  # sorted by label
         block = seen[example.label] // BLOCK
@@ -134,7 +133,7 @@ def _movie_snippets() -> Splits:
     Whether a sentence is one is asked of the letters as they stand in the two files, which leaves 2,136 to test on.
     """
     trained = {letters(row.text) for row in load_examples("rotten_tomatoes")}
-    parts: dict[Any, list[Example]] = {"train": [], "validation": [], "test": []}
+    parts: dict[Side, list[Example]] = {"train": [], "validation": [], "test": []}
     for example in load_examples("movie_snippets"):
         known = letters(example.text) in trained
         parts["test" if not known else "validation" if side_of(example.text) == "validation" else "train"].append(
@@ -160,10 +159,11 @@ def split_by_hash(
 ) -> Splits:
     """80/10/10 by the hash. Repeats are dropped first, and texts with two labels; ratings of repeats may differ."""
     kept, dropped = (examples, {}) if keep_repeats else _without_repeats(_keyed(examples))
-    parts: dict[Any, list[Example]] = {"train": [], "validation": [], "test": []}
+    parts: dict[Side, list[Example]] = {"train": [], "validation": [], "test": []}
     for example in kept:
         parts[side_of(example.text)].append(example)
-    return refuse_empty(Splits(name, **parts, label_names=label_names, dropped=dropped))
+    train, validation, test = parts.values()
+    return refuse_empty(Splits(name, train, validation, test, label_names, dropped))
 
 
 Keyed = list[tuple[str, Example]]

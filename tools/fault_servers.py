@@ -76,8 +76,8 @@ def begin_documents(given: Path) -> Path:
     encoder = conftest.tiny_checkpoint.__wrapped__(Folders(given))
     # Vectors of hashed words, and answers by words, so that no weights are loaded.
     embedder = Embedder(str(encoder), conftest.HashedWords(), conftest.HashedWords.width, "v1", True, 256)
-    vector_store.load_embedder = lambda name: embedder
-    answer_generator.load_reader = lambda folder: None
+    vars(vector_store)["load_embedder"] = lambda name: embedder
+    vars(answer_generator)["load_reader"] = lambda folder: None
     return encoder
 
 

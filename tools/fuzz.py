@@ -200,7 +200,8 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
 def main(argv: list[str] | None = None) -> None:
     config = parse_config(FuzzConfig, argv, prog="python -m tools.fuzz")
     setup_logging(None, logging.ERROR)  # each refusal is logged otherwise
-    rows, total = [], Timer()
+    rows: list[dict[str, Any]] = []
+    total = Timer()
     names = config.only.split(",") if config.only else list(PARSERS)
     with total, progress_bar("parsers", len(names)) as update:
         for number, name in enumerate(names, 1):

@@ -151,7 +151,7 @@ def _watch(block: TransformerBlock) -> dict[str, Tensor]:
         seen.update(query=query, key=key, value=value)
         return attend(query, key, value, *rest)
 
-    block.attention._attend = noted
+    block.attention._attend = noted  # type: ignore[assignment, method-assign]
     return seen
 
 

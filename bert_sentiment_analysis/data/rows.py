@@ -172,7 +172,7 @@ def _parse(path: Path) -> Iterator[Cells | str]:
     elif path.suffix == ".jsonl":
         yield from (_parse_line(line) for line in text.split("\n") if line.strip())
     else:
-        yield from ({"text": line} for line in text.removesuffix("\n").split("\n"))
+        yield from ({"text": line} for line in text.removesuffix("\n").split("\n"))  # type: ignore[misc]
 
 
 def _parse_table(path: Path, text: str) -> Iterator[Cells | str]:
