@@ -38,9 +38,10 @@ test-browser: ready ## Drive every demo page in headless Chromium (Debian: chrom
 screenshots: ready ## Take the READMEs' pictures of the pages anew (wants fonts-noto-cjk too)
 	$(BIN)/python -m tools.screenshots
 
-lint: ready ## Check style, imports, spelling, README tables and links
+lint: ready ## Check style, types, imports, spelling, README tables and links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python -m tools.readme_tables --check

@@ -29,7 +29,13 @@ WIDTH, LAYERS, HEADS, INNER, POSITIONS = 128, 4, 2, 512, 128
 ALBERT_WORD_WIDTH = 64
 # Of random weights everything has to be learned: as fast as this small a network bears, and read by its mean token,
 # as a first token that means "the text" is a product of pretraining.
-TRAINING = {"learning_rate": 1e-3, "pooling": "mean", "max_length": POSITIONS, "overlap": 32, "patience": 0}
+TRAINING: dict[str, Any] = {
+    "learning_rate": 1e-3,
+    "pooling": "mean",
+    "max_length": POSITIONS,
+    "overlap": 32,
+    "patience": 0,
+}
 
 
 def contestants(epochs: int, n_train: int | None) -> list[Contestant]:

@@ -115,12 +115,20 @@ def contestant(model: str, config: CompareConfig) -> "Contestant":
     from bert_sentiment_analysis.models import baselines
 
     if model in BASELINES:
-        answers = {"frozen": baselines.frozen, "e5-multilingual": partial(baselines.frozen, encoder="e5-multilingual")}
+        answers: dict[str, Any] = {
+            "frozen": baselines.frozen,
+            "e5-multilingual": partial(baselines.frozen, encoder="e5-multilingual"),
+        }
         answers |= {"majority": baselines.majority, "vader": baselines.vader, "tfidf": baselines.tfidf}
         return baseline(model, answers[model])
     # An encoder that is not listed is most often as large as BERT.
     settings = models_to_compare.get(model, models_to_compare["bert-base-uncased"])
-    given = {"epochs": config.epochs, "n_train": config.n_train, "device": config.device, "tracking": "none"}
+    given: dict[str, Any] = {
+        "epochs": config.epochs,
+        "n_train": config.n_train,
+        "device": config.device,
+        "tracking": "none",
+    }
     return fine_tuned(model, TrainingConfig(model=model, **given, **settings))
 
 

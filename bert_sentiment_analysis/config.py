@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from shared.config import check
 from shared.tracking import Tool
@@ -14,7 +14,7 @@ DEFAULT_RUN = "english-sentiment"
 # What trains best in some three minutes on a processor. The word vectors, half of all weights, stay as they are and
 # nothing is dropped within the encoder: both save time, and in two passes neither costs accuracy. How many raters agree
 # says more than a label, above all of lukewarm texts.
-QUICK_RECIPE = {
+QUICK_RECIPE: dict[str, Any] = {
     "targets": "ratings",
     "epochs": 2,
     "learning_rate": 1.5e-4,

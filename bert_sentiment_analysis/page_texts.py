@@ -211,6 +211,6 @@ def _show_scores(page: Page, labels: Sequence[int | None], answers: Sequence[Pre
         confusion = np.zeros((len(classes), len(classes)), dtype=int)
         np.add.at(confusion, (true, predicted), 1)
         st.metric(say("sign_accuracy", n=f"{len(true):,}"), f"{(true == predicted).mean():.1%}")
-        chart(confusion_map(confusion, classes, page.language), "scores-confusion")
+        chart(confusion_map(confusion.tolist(), classes, page.language), "scores-confusion")
         return
     measured(page, true, np.array([list(found.probabilities.values()) for _, found in pairs]), "scores")

@@ -132,7 +132,7 @@ def prediction_speeds(classifier: TextClassifier, texts: Sequence[str], turns: i
     for precision, sizes in BATCH_SIZES.items():
         pipeline = as_pipeline(copy.deepcopy(classifier).to(DTYPES[precision]))
         for size in sizes:
-            ways[f"pipeline, {precision}, batch {size}"] = lambda size=size, pipeline=pipeline: np.array(
+            ways[f"pipeline, {precision}, batch {size}"] = lambda size=size, pipeline=pipeline: np.array(  # type: ignore[misc]
                 [int(answer["label"]) for answer in pipeline(list(texts), batch_size=size, truncation=True)]
             )
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -111,4 +111,5 @@ def _read_line(path: Path, number: int, line: str) -> Problem:
     missing = [key for key in _KEYS if not isinstance(entry, dict) or not isinstance(entry.get(key), str)]
     if missing:
         raise UserError(f"--file {path}, line {number}: lacks {', '.join(missing)}: each must be a text")
-    return Problem(*(entry[key] for key in _KEYS), canonical_solution=entry.get("canonical_solution") or "")
+    fields = {key: entry[key] for key in _KEYS}
+    return Problem(**fields, canonical_solution=entry.get("canonical_solution") or "")

@@ -47,6 +47,7 @@ def request_from(description: str, signature: str | None = None) -> Request:
     start = f'{head}:\n    """{words}"""\n'
     try:
         (function,) = ast.parse(start).body
+        assert isinstance(function, ast.FunctionDef)  # it begins with "def"
     except SyntaxError as error:
         raise ValueError(
             f"--signature {signature}: give one such as 'def area(width: int, height: int) -> int'"

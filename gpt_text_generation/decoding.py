@@ -233,7 +233,11 @@ def penalise_dry(
     longest: dict[int, int] = {}  # the token that followed -> the longest repetition it would prolong
     for end in np.flatnonzero(text[:-1] == text[-1]):
         n = 1
-        while n < min(end + 1, MOST_REPEATED) and text[end - n] == text[-1 - n] and int(text[end - n]) not in breakers:
+        while (
+            n < min(int(end) + 1, MOST_REPEATED)
+            and text[end - n] == text[-1 - n]
+            and int(text[end - n]) not in breakers
+        ):
             n += 1
         follower = int(text[end + 1])
         longest[follower] = max(n, longest.get(follower, 0))

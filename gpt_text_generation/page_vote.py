@@ -2,6 +2,7 @@
 
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -84,7 +85,7 @@ def _ask(page: Page, store: VoteStore, rater: str) -> None:
         )
 
 
-def _vote(store: VoteStore, rater: str, shown: Shown, better: str) -> None:
+def _vote(store: VoteStore, rater: str, shown: Shown, better: Any) -> None:
     store.vote(rater, shown.pair, better, st.session_state.get(f"reason-{shown.pair}", ""))
 
 

@@ -248,7 +248,7 @@ def compare_templates(cells: Mapping[tuple[str, str], Cell], seed: int = 0) -> l
             row["p"], row["only_this_right"], row["only_first_right"] = mcnemar(scores, np.array(reference.scores))
             tested.append(row)
         rows.append(row)
-    for row, corrected in zip(tested, holm([row["p"] for row in tested]), strict=True):
+    for row, corrected in zip(tested, holm([row["p"] for row in tested]), strict=True):  # type: ignore[misc]
         row["p_holm"] = corrected
     keys = list(dict.fromkeys(key for row in rows for key in row))
     return [{key: row.get(key) for key in keys} for row in rows]

@@ -171,7 +171,12 @@ def _ours(config: PerplexityBenchmarkConfig, model: "TransformersModel", ids: Se
     """What the program does, the choice of precision included."""
     precision, reason = choose_bf16(model, ids, config.context, config.stride)
     log.info("computing in %s: %s", precision, reason)
-    how = {"context": config.context, "stride": config.stride, "batch": config.batch_size, "bf16": precision == "bf16"}
+    how: dict[str, Any] = {
+        "context": config.context,
+        "stride": config.stride,
+        "batch": config.batch_size,
+        "bf16": precision == "bf16",
+    }
     with progress_bar("ours", len(ids) - 1) as update:
         return score_ids(model, ids, **how, on_progress=update), precision
 

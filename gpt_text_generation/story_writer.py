@@ -127,7 +127,7 @@ class Writer:
     def _stream(self, request: str, max_new_tokens: int) -> Any:
         self._seed += 1  # another try draws anew
         ids = self.model.encode(self._chat(request))
-        how = {"max_new_tokens": max_new_tokens, "seed": self._seed, "cancelled": self.cancelled}
+        how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": self._seed, "cancelled": self.cancelled}
         return write(self.model, ids, self.settings, **how, session=self._session)
 
     def _say(self, key: str, **values: Any) -> str:

@@ -134,15 +134,16 @@ def write(
     """
     from shared.streaming import Stream, greedy
 
-    how = {"max_new_tokens": max_new_tokens, "stop": stop, "cancelled": cancelled}
+    how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "stop": stop, "cancelled": cancelled}
     if settings.strategy not in SEARCHES:
         breakers = dry_breakers(model.encode) if settings.dry_multiplier else frozenset()
         return Stream(session or model.session(), prompt_ids, chooser(settings, seed, breakers), **how)
     from gpt_text_generation.search import BeamSearch, ContrastiveSearch
 
     if settings.strategy == "contrastive":
-        return Stream(ContrastiveSearch(model, settings), prompt_ids, greedy, **how)
-    search = BeamSearch(model, settings, max_new_tokens=max_new_tokens, cancelled=cancelled)
+        contrastive: Any = ContrastiveSearch(model, settings)  # takes the place of a session
+        return Stream(contrastive, prompt_ids, greedy, **how)
+    search: Any = BeamSearch(model, settings, max_new_tokens=max_new_tokens, cancelled=cancelled)
     return Stream(search, prompt_ids, greedy, **how)
 
 
@@ -180,7 +181,7 @@ def _from_model(config: TextConfig, cancelled: Callable[[], bool]) -> tuple[Iter
             f"--prompt: {len(ids)} tokens, and the window of {config.model} holds {model.context} with the answer: "
             "shorten it, or choose a model with a larger window"
         )
-    how = {"max_new_tokens": config.max_new_tokens, "stop": config.stops, "seed": config.seed}
+    how: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "stop": config.stops, "seed": config.seed}
     stream = write(model, ids, config.settings, **how, cancelled=cancelled)
     return stream, {"backend": model.backend, "prompt_tokens": len(ids)}
 

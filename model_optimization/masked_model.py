@@ -5,7 +5,7 @@ Letters in shapes: B texts, T tokens, M hidden words of a batch, D width, E widt
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as functional
@@ -100,7 +100,7 @@ def load_masked_model(name: str, max_length: int) -> tuple[MaskedModel, Subject]
     config, stored = read_json_object(folder / "config.json"), read_all_weights(folder)
     family = family_of(config, folder)
     encoder = {key.removeprefix("bert."): weight for key, weight in stored.items()}
-    pooling = "mean" if (folder / "1_Pooling").is_dir() else "first"
+    pooling: Any = "mean" if (folder / "1_Pooling").is_dir() else "first"
     model = Classifier(replace(family.shape(config), pooling=pooling))
     model.load_state_dict({**model.state_dict(), **family.rename(encoder, config, folder)})
     tokenizer, head = read_tokenizer(folder / TOKENIZER), _head(stored)

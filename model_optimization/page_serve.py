@@ -56,7 +56,7 @@ class Live:
         flags = [f"--rate={rate}", f"--url={url}"] if url else [f"--rate={rate}", f"--batched={way == 'batched'}"]
         self.told, self.complained = tempfile.TemporaryFile("w+b"), tempfile.TemporaryFile("w+b")
         # In a session of its own, so that a Ctrl-C ends the page alone, and the page's end ends the process.
-        streams = {"stdin": subprocess.PIPE, "stdout": self.told, "stderr": self.complained}
+        streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": self.told, "stderr": self.complained}
         self.process = subprocess.Popen([*PROGRAM, *flags], **streams, start_new_session=True)
 
     def alive(self) -> bool:

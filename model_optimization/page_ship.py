@@ -47,7 +47,7 @@ def show(language: Language, say: Say) -> None:
         return
     file, rows = found
     st.markdown(say("ship_lead", limit=f"{100 * OptimizeConfig.most_lost:g}"))
-    best = recommend(rows)
+    best = recommend(rows)  # type: ignore[arg-type]
     _show_recommended(best, rows, language, say)
     with st.container(horizontal=True, gap="large"):
         batches = sorted({row["batch"] for row in rows})

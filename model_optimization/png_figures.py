@@ -7,7 +7,7 @@ is white and opaque: on a dark page the picture is a white card, and its black l
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model_optimization.figures import measure_name
 from model_optimization.measurement import BASELINE
@@ -44,7 +44,11 @@ def draw_pareto(rows: Sequence[Row], axis: Axis, batch: int, file: Path) -> None
             low, high = row["accuracy_ci"]
             axes.plot([row[axis]] * 2, [low, high], color=colour, alpha=0.35, linewidth=1.2)
             label = _words(f"kind.{kind}", baseline=BASELINE) if i == 0 else None
-            style = {"color": colour, "markerfacecolor": inside, "markersize": 8 if marker == "D" else 7}
+            style: dict[str, Any] = {
+                "color": colour,
+                "markerfacecolor": inside,
+                "markersize": 8 if marker == "D" else 7,
+            }
             axes.plot(row[axis], row["accuracy"], marker, label=label, zorder=3, **style)
     for row, place in zip(rows, name_places(rows, axis, SIZE, LETTER), strict=True):
         axes.annotate(

@@ -90,7 +90,9 @@ def _cells(one: dict[str, Any], many: dict[str, Any]) -> dict[str, Text]:
     from shared.phrases import LANGUAGES
 
     row = {**one, "texts_per_s": many["texts_per_s"]}
-    cells = {name: {language: shown(name, row[name], language) for language in LANGUAGES} for name in SHOWN}
+    cells: dict[str, Any] = {
+        name: {language: shown(name, row[name], language) for language in LANGUAGES} for name in SHOWN
+    }
     lost = {name: f"{row[name]:.2%}" for name in ("loss", "loss_bound")}
     return {**cells, **{name: {language: share for language in LANGUAGES} for name, share in lost.items()}}
 

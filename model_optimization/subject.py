@@ -207,7 +207,7 @@ def _load_transformers(folder: Path) -> Subject:
     labels = config.get("id2label") or {}
     n_classes = len(renamed["output.bias"])
     names = tuple(str(labels.get(str(i), f"class {i}")) for i in range(n_classes))
-    shape = replace(family.shape(config), n_classes=n_classes, inner=family.inner)
+    shape = replace(family.shape(config), n_classes=n_classes, inner=family.inner)  # type: ignore[arg-type]
     model, tokenizer = fill(shape, renamed, folder), read_tokenizer(folder / TOKENIZER)
     return Subject(model, tokenizer, names, min(shape.n_positions, 512), trained_on=_ids(folder))
 

@@ -39,7 +39,8 @@ def load_texts(dataset: str = SENTENCES, trained_on: frozenset[str] = frozenset(
     highest = max(example.label or 0 for part in splits.parts.values() for example in part)
     if highest >= n_classes:
         raise UserError(f"{dataset}: has the label {highest}, and the classifier {n_classes} classes: give its own set")
-    return Texts(dataset, *(_cleaned(part) for part in (splits.train, splits.validation, test)), n_excluded)
+    train, validation, kept = (_cleaned(part) for part in (splits.train, splits.validation, test))
+    return Texts(dataset, train, validation, kept, n_excluded)
 
 
 def _labelled(dataset: str) -> list[Example]:

@@ -90,7 +90,13 @@ def captions(config: CaptionsConfig) -> Outcome:
         "faithfulness_other_photo": faithfulness(texts, [*tags[1:], tags[0]], meanings),
     }
     confidences = [caption.confidence for caption in said]
-    result = {**scores, "n": len(photos), "n_excluded": n_excluded, "photos_per_s": photos_per_s, **faithful}
+    result: dict[str, Any] = {
+        **scores,
+        "n": len(photos),
+        "n_excluded": n_excluded,
+        "photos_per_s": photos_per_s,
+        **faithful,
+    }
     result |= {"captioner": config.captioner, "distinct_captions": len(set(texts)) / len(texts)}
     result["confidence_rank_correlation"] = _rank_correlation(confidences, each)
     order = np.argsort(each)

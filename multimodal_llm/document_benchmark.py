@@ -102,7 +102,8 @@ def score_fields(pages: "dict[str, Page]", examples: list[dict[str, Any]]) -> di
     right: dict[str, dict[str, list[bool]]] = {key: {name: [] for name in FIELDS} for key in variants}
     for example in examples:
         blocks = tuple(Block("text", line.box, 0.0, (line,)) for line in annotated_lines(example))
-        perfect = find_fields([Page(1, *example["size"], "ocr", blocks=blocks)])
+        width, height = example["size"]
+        perfect = find_fields([Page(1, width, height, "ocr", blocks=blocks)])
         found = find_fields([pages[example["id"]]])
         for name, wanted in example["entities"].items():
             value, best = (fields[name].value if name in fields else "" for fields in (found, perfect))

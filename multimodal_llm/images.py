@@ -9,7 +9,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -32,7 +32,7 @@ AT_ONCE = 32
 LARGE_ENOUGH = 1024
 """Pixels of the longer side that are enough for any model here. 32 photos of 12 megapixels as they are fill 1.1 GB."""
 
-ImageSource = str | Path | bytes | BinaryIO | Image.Image
+ImageSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image
 
 
 def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS, largest_side: int | None = None) -> Image.Image:

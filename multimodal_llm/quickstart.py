@@ -89,7 +89,7 @@ def _describe(folder: RunFolder, summary: dict[str, Any]) -> Section:
     section.text(both("multimodal.explain.document"))
     section.table(rows, both("multimodal.caption.document"))
     for picture, asked in pictures:
-        section.figure(lambda language, picture=picture: as_figure(picture), asked)
+        section.figure(lambda language, picture=picture: as_figure(picture), asked)  # type: ignore[misc]
     section.next(both("multimodal.explain.next", folder=folder.path))
     return section
 

@@ -142,7 +142,7 @@ def ranks_in_folds(
         photos = np.flatnonzero(np.isin(truth, taken_out))
         if len(photos):
             scores = _places(names[known], logits[photos][:, known], recipe) @ labels[taken_out].T
-            found[photos] = ranks(scores, np.searchsorted(taken_out, truth[photos]))
+            found[photos] = ranks(scores, np.searchsorted(taken_out, truth[photos]))  # type: ignore[arg-type]
     return found
 
 
@@ -193,7 +193,7 @@ def _with_clip(classifier: Any, files: Sequence[Path], labels: Sequence[str], tr
     for pictures in load_in_batches(files, "photos"):
         for found in classifier.classify(pictures, labels, top=5):
             said = [score.label for score in found.scores]
-            own = labels[truth[len(rank)]]
+            own = labels[truth[len(rank)]]  # type: ignore[call-overload]
             rank.append(said.index(own) if own in said else len(labels))
     return Outcome({**_shares("", np.array(rank)), "n": len(files)})
 

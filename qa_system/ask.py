@@ -50,7 +50,7 @@ def ask(config: AskConfig, question: str) -> dict[str, Any]:
     unknown = set(sources or ()) - {line.source for line in store.documents()}
     if unknown:
         raise UserError(f"--sources {', '.join(sorted(unknown))}: not in the store: see qa_system.list_documents")
-    chosen = {} if config.threshold is None else {"threshold": config.threshold}
+    chosen: dict[str, Any] = {} if config.threshold is None else {"threshold": config.threshold}
     settings = AnswerSettings(
         generator=config.generator, model=config.model, k=config.k, unsupported=config.unsupported, **chosen
     )

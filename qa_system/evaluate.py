@@ -72,7 +72,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     result: dict[str, Any] = {"n": len(questions)}
     with progress_bar("asking", len(questions) * len(METHODS)) as update:
         for turn, method in enumerate(METHODS):
-            retriever = HybridRetriever(store, Fusion(method=method))
+            retriever = HybridRetriever(store, Fusion(method=method))  # type: ignore[arg-type]
             rankings: dict[str, dict[str, float]] = {}
             for n, (question, _) in enumerate(questions):
                 best: dict[str, float] = {}

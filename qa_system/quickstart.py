@@ -95,7 +95,7 @@ def read_documents(store: Any, names: tuple[str, ...]) -> int:
     with FileReader(config, store.embedder) as reader:
         for name, path in documents.items():
             with progress_bar(f"reading {name}", None) as update:
-                read = reader.read(path, name, lambda done, total, update=update: update(done, f"of {total} pages"))
+                read = reader.read(path, name, lambda done, total, update=update: update(done, f"of {total} pages"))  # type: ignore[misc]
             with progress_bar(f"indexing {name}", len(read.chunks)) as update:
                 store.add(read.document, read.chunks, split=config.split, on_progress=update)
             pages += len(read.document.pages)
@@ -110,7 +110,7 @@ def ask_all(generator: Any, questions: tuple[ExampleQuestion, ...]) -> list[Answ
         for question in questions:
             answer = generator.answer(question.text)
             parts = generator.retriever.parts(question.text, answer.hits[0]) if answer.hits else (0.0, 0.0)
-            answers.append(Answered(question, answer, *parts, generator.least_confidence(question.text)))
+            answers.append(Answered(question, answer, parts[0], parts[1], generator.least_confidence(question.text)))
             log.info("%s\n  %s", question.text, answer.text or f"– {answer.reason}")
             update(len(answers))
     return answers
@@ -163,7 +163,7 @@ def _row(answered: Answered) -> dict[str, Any]:
     answer = answered.answer
     citation = next((each.citation for each in answer.sentences if each.citation), None)
     if citation is None:
-        where = both("qa.nothing")
+        where: Any = both("qa.nothing")
     elif citation.page is None:
         where = citation.source
     else:

@@ -120,7 +120,7 @@ def open_collection(config: RetrievalConfig) -> Iterator[Opened]:
     from qa_system.document_processor.vector_store import VectorStore
     from qa_system.retrieval.dense_retrieval import load_embedder
 
-    collection = read_collection(Path(config.data), config.split, config.questions and Path(config.questions))
+    collection = read_collection(Path(config.data), config.split, Path(config.questions) if config.questions else None)
     embedder = load_embedder(config.embedding)
     passages = [
         Chunk(identity, identity, "collection", text, 0, len(text), (title,) if title else ())
@@ -152,7 +152,7 @@ def measure_retrieval(config: RetrievalConfig) -> Outcome:
         terms = [analyse(question) for question in questions]
         only_bm25 = _speed(lambda query: view.sparse.search(query, 100), terms)
         theirs = _bm25s_speed(opened.passages, terms)
-    result = {row["method"]: {name: row[name] for name in row if name != "method"} for row in rows}
+    result: dict[str, Any] = {row["method"]: {name: row[name] for name in row if name != "method"} for row in rows}
     result |= {
         "data": Path(config.data).name,
         "embedding": opened.store.embedder.name,

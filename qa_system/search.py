@@ -42,7 +42,7 @@ def search(config: SearchConfig, question: str) -> list[dict[str, Any]]:
     from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever
     from qa_system.store import open_store
 
-    weights = {} if config.dense_weight is None else {"dense_weight": config.dense_weight}
+    weights: dict[str, Any] = {} if config.dense_weight is None else {"dense_weight": config.dense_weight}
     store = open_store(config.store)
     sources = None if config.sources is None else [source.strip() for source in config.sources.split(",")]
     unknown = set(sources or ()) - {line.source for line in store.documents()}

@@ -93,7 +93,7 @@ def _decode_entities(text: str) -> str:
         behind.append(character)
         while behind and behind[-1] == "&":
             match = _ENTITY.match("".join(behind[: -_LONGEST_ENTITY - 1 : -1]))
-            decoded = match and _decode(match[0])
+            decoded = _decode(match[0]) if match else None
             if decoded is None:
                 break
             del behind[-len(match[0]) :]

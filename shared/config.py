@@ -122,6 +122,8 @@ def parse_yaml(text: str) -> Any:
 
 def build(config_class: type[Config], values: Mapping[str, Any]) -> Config:
     """Construct the dataclass from plain values, turning an unknown key or refused value into one clear line."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"settings of {config_class.__name__} as {values!r:.100}: give a value for each name")
     _refuse_unknown(config_class, values)
     try:
         return config_class(**values)

@@ -74,7 +74,7 @@ def explain_errors(app: FastAPI, statuses: Mapping[type[Exception], int]) -> Non
         places = [{"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]} for each in error.errors()]
         return JSONResponse({"detail": places}, 422)
 
-    async def other_method(request: Request, error: Exception) -> JSONResponse:
+    async def other_method(request: Request, error: Any) -> JSONResponse:
         # All methods of the path: Starlette names those of its first route only.
         allowed = {
             each for route in app.routes if route.matches(request.scope)[0] != Match.NONE for each in route.methods

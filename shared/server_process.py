@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from shared.errors import UserError
 
@@ -59,7 +60,7 @@ def running(
     """
     with tempfile.TemporaryFile() as said:
         # A session of its own, so that the processes which a server starts end with it.
-        streams = {"stdin": subprocess.PIPE, "stdout": said, "stderr": said}
+        streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": said, "stderr": said}
         environment = {**os.environ, **(settings or {})}
         process = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
         try:

@@ -98,9 +98,9 @@ def label_by_sign(examples: Iterable[Example], *, keep_zeros: bool = False) -> l
 def _signed(rated: Splits) -> Splits:
     parts = {side: label_by_sign(part) for side, part in rated.parts.items()}
     unsigned = sum(len(rated.parts[side]) - len(part) for side, part in parts.items())
-    return replace(
-        rated, **parts, dropped={**rated.dropped, **({"ratings of exactly 0": unsigned} if unsigned else {})}
-    )
+    dropped = {**rated.dropped, **({"ratings of exactly 0": unsigned} if unsigned else {})}
+    train, validation, test = parts.values()
+    return replace(rated, train=train, validation=validation, test=test, dropped=dropped)
 
 
 def _imdb() -> Splits:
@@ -162,7 +162,8 @@ def split_by_hash(
     parts: dict[Side, list[Example]] = {"train": [], "validation": [], "test": []}
     for example in kept:
         parts[side_of(example.text)].append(example)
-    return refuse_empty(Splits(name, **parts, label_names=label_names, dropped=dropped))
+    train, validation, test = parts.values()
+    return refuse_empty(Splits(name, train, validation, test, label_names, dropped))
 
 
 Keyed = list[tuple[str, Example]]

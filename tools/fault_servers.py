@@ -67,12 +67,18 @@ def until_ready(port: int) -> bool:
 
 def begin_documents(given: Path) -> Path:
     load("qa_system.app.routes", "qa_system.app.fastapi_api", "qa_system.read_files", "uvicorn", "uvloop", "httptools")
+    from qa_system.document_processor import vector_store
     from qa_system.generation import answer_generator
+    from qa_system.retrieval.dense_retrieval import Embedder
     from tools.fault_jobs import Folders
 
-    of_tests("qa_system", "conftest").tiny_checkpoint.__wrapped__(Folders(given))
-    answer_generator.load_reader = lambda *_: None  # answers by words, so that no weights are loaded
-    return given / "tiny_encoder"
+    conftest = of_tests("qa_system", "conftest")
+    encoder = conftest.tiny_checkpoint.__wrapped__(Folders(given))
+    # Vectors of hashed words, and answers by words, so that no weights are loaded.
+    embedder = Embedder(str(encoder), conftest.HashedWords(), conftest.HashedWords.width, "v1", True, 256)
+    vars(vector_store)["load_embedder"] = lambda name: embedder
+    vars(answer_generator)["load_reader"] = lambda folder: None
+    return encoder
 
 
 def serve_documents(encoder: Path, folder: Path, port: int) -> None:

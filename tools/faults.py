@@ -249,8 +249,8 @@ def clock(bench: Bench, times: int, update: Callable[[int], None]) -> tuple[int,
     wrong = []
     for number in range(times):
         folder, seed = bench.new_folder(), bench.draw.randrange(10**6)
-        bench.start(folder, lambda seed=seed: jump(seed)).wait(bench.seconds * bench.draw.uniform(0, 1))
-        told = bench.start(folder, lambda seed=seed: jump(seed + 1)).wait()
+        bench.start(folder, partial(jump, seed)).wait(bench.seconds * bench.draw.uniform(0, 1))
+        told = bench.start(folder, partial(jump, seed + 1)).wait()
         wrong += bench.end_of(folder) if "gave" in told else [f"with a jumping clock: {told}"]
         update(number + 1)
     return times, wrong
@@ -278,12 +278,13 @@ def main(argv: list[str] | None = None) -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     rows, total = [], Timer()
     with total:
-        for name in config.only.split(",") if config.only else (*JOBS, *SERVERS):
+        # The servers last: they put stand-ins in the place of models.
+        for name in [name for name in (*JOBS, *SERVERS) if name in (config.only or name).split(",")]:
             if config.trial in ("all", "serve" if name in SERVERS else config.trial):
-                rows += _serve(name, config) if name in SERVERS else _disturb(name, config)
+                rows += (found := _serve(name, config) if name in SERVERS else _disturb(name, config))
+                if config.save:
+                    save(found)
     print_table("what was disturbed", rows)
-    if config.save:
-        save(rows)
     wrong = sum(row["wrong"] for row in rows)
     print_result({"cases": sum(row["cases"] for row in rows), "wrong": wrong, "seconds": total.seconds})
     sys.exit(1 if wrong else 0)

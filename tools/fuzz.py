@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -158,8 +159,8 @@ def _hang(*_: object) -> None:
     raise Hang
 
 
-def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
-    """What was wrong with how it took the examples, each once for a place in the code."""
+def fuzz(parser: Parser, examples: Iterable[int], seed: int, folder: Path) -> list[str]:
+    """What was wrong with how it took the examples of these numbers, each once for a place in the code."""
     whole, tried = folder / "whole", folder / "tried"
     whole.mkdir(parents=True)
     parser.build(whole)
@@ -168,7 +169,7 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
     wrong: dict[str, str] = {}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     signal.signal(signal.SIGPROF, _hang)
-    for number in range(examples):
+    for number in examples:
         draw = random.Random(f"{parser.name} {seed} {number}")
         name = draw.choice(list(files))
         shutil.rmtree(tried, ignore_errors=True)
@@ -200,12 +201,13 @@ def fuzz(parser: Parser, examples: int, seed: int, folder: Path) -> list[str]:
 def main(argv: list[str] | None = None) -> None:
     config = parse_config(FuzzConfig, argv, prog="python -m tools.fuzz")
     setup_logging(None, logging.ERROR)  # each refusal is logged otherwise
-    rows, total = [], Timer()
+    rows: list[dict[str, Any]] = []
+    total = Timer()
     names = config.only.split(",") if config.only else list(PARSERS)
     with total, progress_bar("parsers", len(names)) as update:
         for number, name in enumerate(names, 1):
             with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-                wrong = fuzz(PARSERS[name], config.examples, config.seed, Path(folder))
+                wrong = fuzz(PARSERS[name], range(config.examples), config.seed, Path(folder))
             for line in wrong:
                 log.error("%s: %s", name, line)
             rows.append({"parser": name, "examples": config.examples, "wrong": len(wrong), "seed": config.seed})

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 from shared.errors import UserError
 from tools.fault_jobs import of_tests
@@ -87,7 +88,8 @@ def _read_language_model(folder: Path) -> None:
     from transformer_from_scratch import checkpoint, training
 
     model, tokenizer = checkpoint.load_model(folder / "run")
-    fresh, optimizers = training.make_model(model.config, len(tokenizer))
+    config: Any = model.config
+    fresh, optimizers = training.make_model(config, len(tokenizer))
     checkpoint.load_checkpoint(folder / "run", fresh, optimizers)
 
 
@@ -259,7 +261,7 @@ def _read_store(folder: Path) -> None:
         folder / "store", Embedder("hashed", of_tests("qa_system", "conftest").HashedWords(), 16, "v1", True, 256)
     )
     with store.view() as view:
-        view.chunks(view.rows_of([line.source for line in store.documents()]))
+        view.chunks(view.rows_of([line.source for line in store.documents()]).tolist())
     store.document("a.txt")
     store.close()
 
@@ -380,7 +382,7 @@ def _build_captioner(folder: Path) -> None:
     from multimodal_llm.image_captioning.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.of(["a red wall", "a green wall"], 1)
-    shape = {"side": 32, "width": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
+    shape: dict[str, Any] = {"side": 32, "width": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
     SmallCaptioner(CaptionModel(CaptionSettings(n_words=len(vocabulary), **shape)), vocabulary, None).save(
         folder / "run"
     )
@@ -390,11 +392,8 @@ def _read_captioner(folder: Path) -> None:
     from multimodal_llm.image_captioning.captioner import SmallCaptioner
     from multimodal_llm.image_encoder import ImageEncoder
 
-    before, ImageEncoder.load = ImageEncoder.load, lambda device: None
-    try:
+    with mock.patch.object(ImageEncoder, "load", lambda device: None):
         SmallCaptioner.load(folder / "run", "cpu")
-    finally:
-        ImageEncoder.load = before
 
 
 def _vqa(file: Path) -> None:

@@ -145,21 +145,27 @@ def main(argv: list[str] | None = None) -> None:
     for name in OTHERS.split():
         with suppress(ImportError):
             importlib.import_module(name)
+    found: list[dict[str, Any]] = []
     with Timer() as timer:
-        for tests in {tuple(mutant.tests) for mutant in mutants}:
+        for tests in dict.fromkeys(tuple(mutant.tests) for mutant in mutants):
             if is_killed(None, list(tests)):
                 raise UserError(f"{' '.join(tests)}: fails without any fault: mend that first")
-        found = list(rows(mutants))
+            for row in rows([mutant for mutant in mutants if tuple(mutant.tests) == tests]):
+                found.append(row)
+                if config.save:
+                    save(found)
     print_table("faults", [{**row, "file": Path(row["file"]).name} for row in found])
-    if config.save:
-        kept = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.exists() else []
-        both = {(row["file"], row["was"], row["becomes"]): row for row in (*kept, *found)}
-        now = [row for key, row in both.items() if key in {(m.file, m.was, m.becomes) for m in read_mutants()}]
-        killed = sum(row["killed"] for row in now)
-        write_json(RESULT, {"rows": now, "tried": len(now), "killed": killed, **provenance()})
     killed = sum(row["killed"] for row in found)
     print_result({"tried": len(found), "killed": killed, "seconds": timer.seconds})
     sys.exit(0 if killed == len(found) else 1)
+
+
+def save(found: list[dict[str, Any]]) -> None:
+    """Keep the rows; those of other faults that are still on the list stay."""
+    kept = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.exists() else []
+    both = {(row["file"], row["was"], row["becomes"]): row for row in (*kept, *found)}
+    now = [both[key] for m in read_mutants() if (key := (m.file, m.was, m.becomes)) in both]
+    write_json(RESULT, {"rows": now, "tried": len(now), "killed": sum(row["killed"] for row in now), **provenance()})
 
 
 if __name__ == "__main__":

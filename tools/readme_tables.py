@@ -125,20 +125,20 @@ def cell(value: Any) -> str:
     return format_cell(value).replace("|", "\\|").replace("\n", " ")
 
 
-def heading(column: str, language: str) -> str:
+def heading(column: str, language: Any) -> str:
     """The column's name in the README's language, or the raw name where there is no phrase for it."""
     key = f"column.{column}"
     return (phrase(key, language) if has_phrase(key) else column).replace("|", "\\|")
 
 
-def tree(folder: Path, language: str) -> str:
+def tree(folder: Path, language: Any) -> str:
     """The folder's Python files with the first lines of their docstrings; in the root, packages stay one line each."""
     lines = list(_tree_lines(folder, depth=0, deep=(folder / "__init__.py").exists(), language=language))
     width = max((len(name) for name, _ in lines), default=0)
     return "\n".join(["", "```text", *(f"{name:{width}}  {about}".rstrip() for name, about in lines), "```", ""])
 
 
-def _tree_lines(folder: Path, depth: int, deep: bool, language: str) -> Iterator[tuple[str, str]]:
+def _tree_lines(folder: Path, depth: int, deep: bool, language: Any) -> Iterator[tuple[str, str]]:
     files = [file for file in our_files(folder, "*.py") if file.name != "__init__.py"]
     for file in files:
         if file.parent == folder:

@@ -78,7 +78,12 @@ def run_rows(
     for name, settings in rows:
         losses, seconds, curve, sample = [], 0.0, [], ""
         for seed in seeds:
-            training = {"max_steps": steps, "eval_every": steps // 10, "eval_blocks": 400, "tracking": "none"}
+            training: dict[str, Any] = {
+                "max_steps": steps,
+                "eval_every": steps // 10,
+                "eval_blocks": 400,
+                "tracking": "none",
+            }
             config = TrainingConfig(data=data, seed=seed, **training, **settings)
             with tempfile.TemporaryDirectory() as folder:
                 run = RunFolder.create(f"{folder}/run", PROJECT, to_dict(config))

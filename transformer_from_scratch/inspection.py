@@ -10,6 +10,7 @@ V vocabulary.
 import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -146,11 +147,11 @@ def _watch(block: TransformerBlock) -> dict[str, Tensor]:
     # The dot product is no module of its own, so no hook reaches what enters it: this copy's method is wrapped.
     attend = block.attention._attend
 
-    def noted(query: Tensor, key: Tensor, value: Tensor, *rest: object) -> tuple[Tensor, Tensor | None]:
+    def noted(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> tuple[Tensor, Tensor | None]:
         seen.update(query=query, key=key, value=value)
         return attend(query, key, value, *rest)
 
-    block.attention._attend = noted
+    block.attention._attend = noted  # type: ignore[assignment, method-assign]
     return seen
 
 

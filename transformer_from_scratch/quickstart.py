@@ -139,7 +139,7 @@ def _a_few(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The first, the last, and those about a tenth and a third of the way: most is learned early."""
     last = lines[-1]["step"]
     wanted = [0, last / 10, last / 3, last]
-    chosen = [min(lines, key=lambda line, step=step: abs(line["step"] - step)) for step in wanted]
+    chosen = [min(lines, key=lambda line, step=step: abs(line["step"] - step)) for step in wanted]  # type: ignore[misc]
     return list({line["step"]: line for line in chosen}.values())
 
 
@@ -150,7 +150,7 @@ def _ladder(
 
     from shared.phrases import both
 
-    rows = [{"model": both("transformer.baseline.uniform"), "val_loss": math.log(vocabulary)}]
+    rows: list[dict[str, Any]] = [{"model": both("transformer.baseline.uniform"), "val_loss": math.log(vocabulary)}]
     for n, loss in enumerate(ngrams, start=1):
         rows.append({"model": both("transformer.baseline.ngram", n=n), "val_loss": loss})
     ours = both("transformer.baseline.ours", params=f"{summary['params']:,}", context=config.context)

@@ -12,6 +12,7 @@ Shapes: B batch, T positions, S source positions, D model width, F hidden width,
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -58,7 +59,7 @@ class RMSNorm(nn.Module):
 class FeedForward(nn.Module):
     """Two linear layers with a non-linearity between, applied to each position alone (section 3.3)."""
 
-    ACTIVATIONS = {
+    ACTIVATIONS: dict[str, Any] = {
         "relu": functional.relu,
         "gelu": functional.gelu,
         "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),  # GPT-2's form
@@ -238,7 +239,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, config.width)
         nn.init.normal_(self.tokens.weight, std=0.02)
-        self.positions = {
+        self.positions: Any = {
             "sinusoidal": lambda: SinusoidalEncoding(config.context, config.width),
             "learned": lambda: LearnedEncoding(config.context, config.width),
         }.get(config.positions, lambda: None)()

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shared.cleaning import clean
 from shared.datasets import LABEL_COLUMNS, LOCAL_FORMATS, TEXT_COLUMNS, Example, read_text
@@ -109,6 +110,7 @@ def _sort_out(
     rows = Rows()
     for number, cells in enumerate(parsed, start=1):
         reason = cells if isinstance(cells, str) else _fault(cells.get(text_column))
+        cells = {} if isinstance(cells, str) else cells
         label = None
         if not reason and label_column:
             label, reason = _read_label(cells.get(label_column), ranks, required=labelled)
@@ -117,7 +119,7 @@ def _sort_out(
         if reason:
             rows.skipped[number] = reason
         else:
-            rows.examples.append(Example(cells[text_column], label=label))
+            rows.examples.append(Example(str(cells[text_column]), label=label))
             rows.numbers.append(number)
     return rows
 
@@ -137,7 +139,7 @@ def _number_words(labels: Iterable[object]) -> dict[str, int]:
     return {word: ranks.index(rank) for word, rank in LABEL_WORDS.items() if rank in ranks}
 
 
-def _read_label(label: object, ranks: dict[str, int], *, required: bool) -> tuple[int | None, str]:
+def _read_label(label: Any, ranks: dict[str, int], *, required: bool) -> tuple[int | None, str]:
     """The class and "", or None and what is wrong with it."""
     word = label.strip().casefold() if isinstance(label, str) else label
     if word is None or word == "":
@@ -170,7 +172,7 @@ def _parse(path: Path) -> Iterator[Cells | str]:
     elif path.suffix == ".jsonl":
         yield from (_parse_line(line) for line in text.split("\n") if line.strip())
     else:
-        yield from ({"text": line} for line in text.removesuffix("\n").split("\n"))
+        yield from ({"text": line} for line in text.removesuffix("\n").split("\n"))  # type: ignore[misc]
 
 
 def _parse_table(path: Path, text: str) -> Iterator[Cells | str]:

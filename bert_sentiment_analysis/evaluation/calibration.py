@@ -83,13 +83,13 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray, n_bins: int = 15)
     confidence, right = _confidence(labels, probabilities)
     edges = np.arange(n_bins + 1) / n_bins
     # A confidence on an edge belongs to the bin below it, as in the paper.
-    bins = _bins(np.searchsorted(edges[1:-1], confidence, side="left"), edges[:-1], edges[1:], confidence, right)
+    bins = _bins(np.searchsorted(edges[1:-1], confidence, side="left"), edges[:-1], edges[1:], confidence, right)  # type: ignore[arg-type]
 
     ordered = np.sort(confidence)
     starts = np.unique(ordered[[part[0] for part in np.array_split(np.arange(len(ordered)), n_bins) if len(part)]])
     index = np.searchsorted(starts[1:], confidence, side="right")
     ends = np.array([confidence[index == i].max() for i in range(len(starts))])
-    adaptive_bins = _bins(index, starts, ends, confidence, right)
+    adaptive_bins = _bins(index, starts, ends, confidence, right)  # type: ignore[arg-type]
 
     classes = np.arange(probabilities.shape[1])
     whole = probabilities / probabilities.sum(axis=1, keepdims=True)  # scikit-learn takes no half-precision sums

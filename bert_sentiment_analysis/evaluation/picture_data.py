@@ -81,4 +81,5 @@ def same_domain(rows: Sequence[str], columns: Sequence[str]) -> list[tuple[int, 
 
 def reach(row: ModelScore) -> tuple[float, float]:
     """How far the interval reaches above and below the score, NaN where there is none."""
-    return tuple(np.nan if end is None else abs(end - row.score) for end in (row.high, row.low))
+    above, below = (np.nan if end is None else abs(end - row.score) for end in (row.high, row.low))
+    return above, below

@@ -129,7 +129,7 @@ class TextClassifier(nn.Module):
         settings = ClassifierSettings(
             label_names=tuple(label_names),
             head=head,
-            pooling=pooling,
+            pooling=pooling,  # type: ignore[arg-type]
             max_length=max_length,
             overlap=overlap,
             dropout=dropout,

@@ -110,12 +110,12 @@ def krippendorff_alpha(units: Sequence[Sequence[float]]) -> float | None:
 
     1 - (disagreement within units) / (disagreement between any two values), each the mean squared difference.
     """
-    units = [np.asarray(unit, dtype=float) for unit in units if len(unit) > 1]
-    values = np.concatenate(units) if units else np.empty(0)
+    several = [np.asarray(unit, dtype=float) for unit in units if len(unit) > 1]
+    values = np.concatenate(several) if several else np.empty(0)
     if len(values) < 2 or np.ptp(values) == 0:
         return None
     # Over the m (m - 1) ordered pairs of m values, squared differences sum to 2 m^2 times the variance.
-    within = sum(2 * len(unit) ** 2 * unit.var() / (len(unit) - 1) for unit in units) / len(values)
+    within = sum(2 * len(unit) ** 2 * unit.var() / (len(unit) - 1) for unit in several) / len(values)
     between = 2 * len(values) ** 2 * values.var() / (len(values) * (len(values) - 1))
     return float(1 - within / between)
 

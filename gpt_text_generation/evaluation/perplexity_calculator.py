@@ -205,11 +205,11 @@ def measure(config: PerplexityConfig) -> dict[str, Any]:
     if len(ids) < 2:
         raise UserError(f"--file {config.file}: {len(ids)} tokens: the first is not scored, so give a longer text")
     with Timer() as timer:
-        precision = config.precision
+        precision: str = config.precision
         if precision == "auto":
             precision, reason = choose_bf16(model, ids, config.context, config.stride)
             log.info("computing in %s: %s", precision, reason)
-        how = {
+        how: dict[str, Any] = {
             "context": config.context,
             "stride": config.stride,
             "batch": config.batch_size,

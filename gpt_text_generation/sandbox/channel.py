@@ -89,7 +89,7 @@ _DECODE = {
     "complex": lambda held: complex(*held),
     "bytes": bytes.fromhex,
     "bytearray": bytearray.fromhex,
-    "dict": lambda held: {decode(key): decode(each) for key, each in held},
+    "dict": lambda held: {decode(key): decode(each) for key, each in held},  # type: ignore[str-unpack]
     "tuple": lambda held: tuple(decode(each) for each in held),
     "set": lambda held: {decode(each) for each in held},
     "frozenset": lambda held: frozenset(decode(each) for each in held),

@@ -188,8 +188,8 @@ def escapes(world: World, before: dict[str, Any], result: Result, seconds: float
         found.append("a process outside was killed")
     if left := processes_left(world.bystander.pid):
         found.append(f"processes are left: {left}")
-    if left := _left_behind(world):
-        found.append(f"left behind: {', '.join(left)}")
+    if files := _left_behind(world):
+        found.append(f"left behind: {', '.join(files)}")
     if result.memory_mb > LIMITS.memory_mb:
         found.append(f"{result.memory_mb:.0f} MB were used")
     if seconds > LIMITS.seconds + _SECONDS_OF_GRACE:

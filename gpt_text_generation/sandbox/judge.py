@@ -67,11 +67,11 @@ def run(job: dict[str, Any]) -> None:
     namespace |= {"candidate": candidate.call, job["entry_point"]: candidate.call}
     fault = None  # of a statement that the tests after it may build on
     for step in steps:
-        error = candidate.fault or fault or _run(step.code, namespace) or candidate.fault
+        why = candidate.fault or fault or _run(step.code, namespace) or candidate.fault
         if step.is_test:
-            tell(passed=error is None, error=error)
+            tell(passed=why is None, error=why)
         else:
-            fault = error
+            fault = why
     tell(done=True, gone=candidate.gone)
 
 

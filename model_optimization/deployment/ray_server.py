@@ -106,7 +106,7 @@ def build(config: RayConfig, models: Path) -> Any:
         async def readyz(self) -> dict[str, str]:
             return {"status": "ready", "version": self.served.version}
 
-    return Sentiment.bind()
+    return Sentiment.bind()  # type: ignore[attr-defined]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ student starts from the teacher's own layers (DistilBERT, arXiv 1910.01108, sect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model_optimization.config import PROJECT, SUBJECT
 from shared.config import check, parse_config
@@ -117,7 +117,9 @@ def take_layers(teacher: "Classifier", layers: Sequence[int]) -> "Classifier":
             f"--layers {','.join(map(str, layers))}: give fewer than the teacher's {n} layers, each once and in order, "
             f"from 0 to {n - 1}"
         )
-    sizes = {name: tuple(getattr(teacher.shape, name)[layer] for layer in layers) for name in ("heads", "neurons")}
+    sizes: dict[str, Any] = {
+        name: tuple(getattr(teacher.shape, name)[layer] for layer in layers) for name in ("heads", "neurons")
+    }
     student = Classifier(replace(teacher.shape, **sizes))
     renamed = {}
     for name, weight in teacher.state_dict().items():

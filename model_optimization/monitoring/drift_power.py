@@ -101,7 +101,7 @@ def held_out(
     from model_optimization.monitoring.make_reference import read_examples
     from shared.leaks import exclude
 
-    examples, n_excluded = exclude(evenly(load_packaged(name).parts[part], n), subject.trained_on)
+    examples, n_excluded = exclude(evenly(load_packaged(name).parts[part], n), subject.trained_on)  # type: ignore[index]
     place = folder / f"{name}_{part}"
     try:
         readings, _ = load(place, about["classifier"])

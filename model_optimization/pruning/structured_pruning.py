@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model_optimization.config import PROJECT, SUBJECT
 from shared.config import check, parse_config
@@ -149,7 +149,7 @@ def remove(model: "Classifier", masks: Parts) -> "Classifier":
         for part in ("weight", "bias"):
             weights[f"layers.{i}.up.{part}"] = weights[f"layers.{i}.up.{part}"][kept]
         weights[f"layers.{i}.down.weight"] = weights[f"layers.{i}.down.weight"][:, kept]
-    sizes = {name: tuple(int(mask.sum()) for mask in part) for name, part in masks._asdict().items()}
+    sizes: dict[str, Any] = {name: tuple(int(mask.sum()) for mask in part) for name, part in masks._asdict().items()}
     smaller = Classifier(replace(model.shape, **sizes))
     smaller.load_state_dict(weights)
     return smaller.eval()

@@ -93,14 +93,17 @@ class ImageIndex:
             if settings is not None:
                 self._make({"format": FORMAT, "vectors": "0", **settings})
             self.settings = dict(self._rows.execute("SELECT name, value FROM settings").fetchall())
-        except sqlite3.DatabaseError as error:
-            raise UserError(f"--index {folder}: {FILE} is no index of photos ({error}): give another folder") from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            why = " ".join(str(error).split())
+            raise UserError(f"--index {folder}: {FILE} is no index of photos ({why}): give another folder") from error
         for name, here in {"format": FORMAT, **(settings or {})}.items():
             if self.settings.get(name) != here:
                 raise UserError(
                     f"--index {folder}: its {name} is {self.settings.get(name)}, not {here}: "
                     "name another folder, or remove this one and index anew"
                 )
+        if not self.settings.get("width", "").isdecimal():
+            raise UserError(f"--index {folder}: {FILE} is damaged (no width): remove the folder and index anew")
         self.width = int(self.settings["width"])
         self.reload()
 
@@ -120,12 +123,29 @@ class ImageIndex:
             self._rows.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             raise UserError(f"--index {self.folder}: another program writes to it ({error}): try again") from error
+        with self._as_written():
+            try:
+                yield
+                self._rows.execute("COMMIT")
+            except BaseException:
+                if self._rows.in_transaction:  # SQLite itself rolls back on some faults
+                    self._rows.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _as_written(self) -> Iterator[None]:
+        """Raises UserError where the file is damaged, or the disk full."""
         try:
             yield
-        except BaseException:
-            self._rows.execute("ROLLBACK")
-            raise
-        self._rows.execute("COMMIT")
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise UserError(
+                    f"--index {self.folder}: could not be written ({error}): free some disk space, then index again"
+                ) from error
+            why = " ".join(str(error).split())
+            raise UserError(
+                f"--index {self.folder}: {FILE} is damaged ({why:.200}): remove the folder and index anew"
+            ) from error
 
     # What is searched
 
@@ -133,11 +153,12 @@ class ImageIndex:
         """Read the vectors from the disk as they are now."""
         import faiss
 
-        self._rows.execute("BEGIN")  # one state for both questions
-        self.settings = dict(self._rows.execute("SELECT name, value FROM settings").fetchall())
-        rows = self._rows.execute("SELECT path, place, looks FROM photos ORDER BY place").fetchall()
-        codes = self._read(np.array([place for _, place, _ in rows], dtype=np.int64))
-        self._rows.execute("COMMIT")
+        with self._as_written():
+            self._rows.execute("BEGIN")  # one state for both questions
+            self.settings = dict(self._rows.execute("SELECT name, value FROM settings").fetchall())
+            rows = self._rows.execute("SELECT path, place, looks FROM photos ORDER BY place").fetchall()
+            codes = self._read(np.array([place for _, place, _ in rows], dtype=np.int64))
+            self._rows.execute("COMMIT")
         self._paths, self._looks = [row[0] for row in rows], [row[2] for row in rows]
         self._codes = codes  # (photos, width) in 16 bits
         self._coarse = faiss.IndexScalarQuantizer(
@@ -180,11 +201,13 @@ class ImageIndex:
 
     def photos(self) -> dict[str, Photo]:
         query = "SELECT path, size, changed_ns, content, looks FROM photos ORDER BY path"
-        return {row[0]: Photo(*row) for row in self._rows.execute(query)}
+        with self._as_written():
+            return {row[0]: Photo(*row) for row in self._rows.execute(query)}
 
     def broken(self) -> dict[str, Broken]:
         query = "SELECT path, size, changed_ns, reason FROM broken ORDER BY path"
-        return {row[0]: Broken(*row) for row in self._rows.execute(query)}
+        with self._as_written():
+            return {row[0]: Broken(*row) for row in self._rows.execute(query)}
 
     def vector(self, path: str) -> np.ndarray:
         """The vector (width,) of an indexed photo. Raises KeyError where it is not here."""

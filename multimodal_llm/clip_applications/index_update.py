@@ -59,7 +59,8 @@ class Index(Protocol):
 class ImageSpace(Protocol):
     """What turns pictures into vectors."""
 
-    width: int
+    @property
+    def width(self) -> int: ...
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray: ...
 
@@ -114,7 +115,8 @@ def update(
     def commit() -> None:
         if photos or broken:
             index.put(photos, np.array(vectors, dtype=np.float32), broken)
-        photos.clear(), vectors.clear(), broken.clear()
+        for each in (photos, vectors, broken):
+            each.clear()
 
     for seen in encode(new):
         if isinstance(seen.file, Broken):

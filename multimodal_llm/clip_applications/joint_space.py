@@ -139,11 +139,12 @@ class Towers(nn.Module):
 
 def load_towers(folder: Path) -> Towers:
     """From a folder that `Towers.save` wrote. Raises UserError where a file is missing, damaged or of another model."""
-    towers = Towers(build(JointSpaceSettings, read_json(folder / SETTINGS)))
+    settings = build(JointSpaceSettings, read_json(folder / SETTINGS))
     try:
+        towers = Towers(settings)
         weights = load_file(folder / WEIGHTS)
         towers.load_state_dict({name: weight.float() for name, weight in weights.items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder / WEIGHTS}: not the weights of a joint space ({reason}): train anew") from error
     return towers.eval()

@@ -42,7 +42,7 @@ def find_blocks(picture: np.ndarray, least_score: float = LEAST_SCORE, threads: 
     for label, kind in enumerate(BLOCK_KINDS):
         for number in suppress(boxes, scores[:, label], least_score):
             left, top, right, bottom = (boxes[number] * scale).tolist()
-            found.append(FoundBlock(kind, (left, top, right, bottom), float(scores[number, label])))
+            found.append(FoundBlock(kind, (left, top, right, bottom), float(scores[number, label])))  # type: ignore[arg-type]
     return sorted(found, key=lambda block: -block.score)
 
 

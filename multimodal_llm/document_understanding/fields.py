@@ -55,9 +55,10 @@ def find_fields(pages: Sequence[Page]) -> dict[Field, Found]:
     company = find_company(rows)
     address = find_address(rows, company)
     total = find_total(rows)
-    for name, party in (("company", company), ("address", address)):
-        if party is not None:
-            found[name] = _of_party(party)
+    if company is not None:
+        found["company"] = _of_party(company)
+    if address is not None:
+        found["address"] = _of_party(address)
     if company is not None and not (company.named or address or total):
         del found["company"]  # a heading in large print, such as a paper's
     if dated := find_date(rows):

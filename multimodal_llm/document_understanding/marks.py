@@ -23,7 +23,7 @@ def drawn(picture: Any, page: Page, reply: Answer | None = None) -> Any:
     return boxed(picture, {"": (reply.box, ANSWER)})
 
 
-def fields_drawn(picture: Any, page: Page, fields: Mapping[str, Found]) -> Any:
+def fields_drawn(picture: Any, page: Page, fields: Mapping[Any, Found]) -> Any:
     """The page with a coloured box around each field on it."""
     places = {name: (each.box, COLOURS[name]) for name, each in fields.items() if each.page == page.number}
     return boxed(picture, places)

@@ -175,7 +175,7 @@ def head_lines(rows: Sequence[Row]) -> list[list[Piece]]:
         if row[0].page != rows[0][0].page:
             break
         text = " ".join(piece.text for piece in row)
-        if len(head) >= HEAD_LINES or (head and len(head) > 3 and list(find_amounts(text))):
+        if len(head) >= HEAD_LINES or (head and len(head) > 3 and list(find_amounts(text))):  # type: ignore[arg-type]
             break
         if lines := [line for line in together(row) if len(compact(line.text)) > 1]:
             head.append(lines)

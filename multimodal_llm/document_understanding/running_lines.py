@@ -43,7 +43,7 @@ def _running(block: Block, page: Page, others: list[Page]) -> Block:
         for beside in others
         for other in beside.blocks
     )
-    return replace(block, kind=kind) if comes_back else block
+    return replace(block, kind=kind) if comes_back else block  # type: ignore[arg-type]
 
 
 def _edge(block: Block, page: Page) -> str:

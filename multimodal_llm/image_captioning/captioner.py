@@ -93,12 +93,15 @@ class SmallCaptioner:
         """From a folder that `save` wrote. Raises UserError where a file is missing, damaged or of another model."""
         folder = Path(folder)
         chosen = choose_device(device).value
-        vocabulary = Vocabulary(read_json(folder / WORDS))
-        model = CaptionModel(build(CaptionSettings, read_json(folder / SETTINGS)))
+        words, settings = read_json(folder / WORDS), read_json(folder / SETTINGS)
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise UserError(f"{folder / WORDS}: damaged, not a list of words: train anew")
+        vocabulary, shape = Vocabulary(words), build(CaptionSettings, settings)
         try:
+            model = CaptionModel(shape)
             weights = load_file(folder / WEIGHTS)
             model.load_state_dict({name: weight.float() for name, weight in weights.items()})
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{folder / WEIGHTS}: not this captioner's weights ({reason}): train anew") from error
         if model.settings.n_words != len(vocabulary):

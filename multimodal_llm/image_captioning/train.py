@@ -118,7 +118,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         return {"finished": False, "output": config.output, "seconds": timer.seconds}
     SmallCaptioner(model, vocabulary, encoder).save(run.path)
     scores = held_out_scores(model, test, vocabulary, beams=5) if config.held_out else {}
-    result = {f"held_out_{name}": value for name, value in scores.items()}
+    result: dict[str, Any] = {f"held_out_{name}": value for name, value in scores.items()}
     result |= {"finished": True, "parameters": count_parameters(model), "output": config.output}
     finish(run, config, photos, result)
     return {**result, "seconds": timer.seconds}

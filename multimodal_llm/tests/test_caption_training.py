@@ -13,12 +13,14 @@ from multimodal_llm.caption_benchmark import CaptionsConfig, captions, unseen
 from multimodal_llm.image_captioning.captioner import load_captioner
 from multimodal_llm.image_captioning.flickr import load_photos
 from multimodal_llm.image_captioning.train import TrainConfig, train
+from multimodal_llm.image_captioning.training import Checkpoint
 from multimodal_llm.image_captioning.views import MIRRORED, PLAIN, see
 from multimodal_llm.image_encoder import ImageEncoder
 from multimodal_llm.photo_training import see_views, take_photos
 from multimodal_llm.tests.conftest import write_photos
 from shared.errors import UserError
 from shared.leaks import save_ids
+from shared.runs import RunFolder
 
 TINY = {
     "views": 2,
@@ -60,6 +62,26 @@ def test_a_training_in_pieces_gives_the_captioner_of_one_piece(flickr, tmp_path,
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "pieces"))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert whole["finished"]
+
+
+def test_an_epoch_that_a_kill_cut_off_before_its_checkpoint_is_reported_once(
+    flickr, tmp_path, monkeypatch, random_encoder
+):
+    monkeypatch.chdir(tmp_path)
+    save, killed = Checkpoint.save, []
+
+    def kill_once(self, step, epoch):
+        if epoch == 2 and not killed:
+            killed.append(epoch)
+            raise KeyboardInterrupt
+        save(self, step, epoch)
+
+    monkeypatch.setattr(Checkpoint, "save", kill_once)
+    with pytest.raises(KeyboardInterrupt):
+        trained(flickr, tmp_path / "run")
+    trained(flickr, tmp_path / "run")
+    told = [(line["stage"], line["epoch"]) for line in RunFolder(tmp_path / "run").metrics()]
+    assert told == [("words", 1), ("words", 2), ("words", 3), ("sentences", 1)]
 
 
 def test_a_training_can_start_from_a_captioner_of_its_shape(flickr, tmp_path, monkeypatch, random_encoder):

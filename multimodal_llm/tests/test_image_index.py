@@ -224,6 +224,15 @@ def test_it_survives_kill_9_in_the_middle_of_an_update(tmp_path, monkeypatch):
     assert acknowledged > 20
 
 
+def test_a_full_disk_is_one_clear_line_and_leaves_the_index_as_it_was(index):
+    put(index, ["a"])
+    index._rows.execute("PRAGMA max_page_count = 1")  # as many as there are
+    with pytest.raises(UserError, match="could not be written .database or disk is full.: free some disk space"):
+        put(index, [f"{number}" * 200 for number in range(100)])
+    index.close()
+    check_state(ImageIndex(index.folder), {"a": 1})
+
+
 def test_a_writer_waits_for_another_and_then_says_so(index, monkeypatch):
     monkeypatch.setattr("multimodal_llm.clip_applications.image_index.WAIT_S", 0.05)
     other = ImageIndex(index.folder)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from qa_system.generation.answer_generator import Answer, AnswerGenerator, Event
 
@@ -134,7 +135,7 @@ class Asked:
     def _stopped(self) -> bool:
         return self.stop.is_set() or time.monotonic() > self.give_up
 
-    def _tell(self, function: object, *values: object) -> None:
+    def _tell(self, function: Any, *values: object) -> None:
         try:
             self._loop.call_soon_threadsafe(function, *values)
         except RuntimeError:  # the loop was closed meanwhile: nobody waits

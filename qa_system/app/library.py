@@ -133,7 +133,8 @@ class Library:
         self._stopping = threading.Event()
         self._job_s = 2.0
         self._thread: threading.Thread | None = None
-        self._opened, self._reader = ExitStack(), None
+        self._opened = ExitStack()
+        self._reader: Any = None
 
     def start(self) -> None:
         """Begin to read what waits; also what a process left that was killed."""

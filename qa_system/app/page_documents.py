@@ -74,7 +74,7 @@ def _bring(page: Page, name: str, data: memoryview) -> None:
         if len(data) > page.library.config.max_mb * 1e6:
             raise UserError(page.say("too_large", name=source, mb=f"{page.library.config.max_mb:g}"))
         with page.library.receive(source) as incoming:
-            incoming.write(data)
+            incoming.write(bytes(data))
             _note(incoming.take())
     except (UserError, LibraryFull, OSError) as error:
         st.session_state.setdefault(FAULTS, []).append(str(error))

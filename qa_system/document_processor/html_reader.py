@@ -1,7 +1,7 @@
 """HTML as lines: what a reader would see, without scripts, styles and menus; headings with their level."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qa_system.document_processor.page_lines import Joint, Line
 
@@ -62,7 +62,7 @@ def html_lines(html: str) -> list[Line]:
     return lines
 
 
-def _place(node: object, above: _Place) -> _Place:
+def _place(node: Any, above: _Place) -> _Place:
     tag, number = node.tag, node.mem_id
     if tag in UNSEEN or "hidden" in node.attributes:
         return above._replace(seen=False)
@@ -71,7 +71,7 @@ def _place(node: object, above: _Place) -> _Place:
     if tag not in BLOCKS:
         return above
     heading = int(tag[1]) if re.fullmatch("h[1-6]", tag) else above.heading
-    joint = "row" if tag in ROWS else "paragraph"
+    joint: Joint = "row" if tag in ROWS else "paragraph"
     return _Place(number, 0, joint, heading, above.seen, above.exact or tag == "pre")
 
 

@@ -79,7 +79,8 @@ def read_pages(pdf: Any, first: int = 1, ocr: bool = True) -> Iterator[ReadPage]
         try:
             yield _read_page(page, number, ocr)
         except pypdfium2.PdfiumError as error:
-            yield ReadPage(number, *page.get_size(), "failed", f"the page is damaged ({error})", [])
+            width, height = page.get_size()
+            yield ReadPage(number, width, height, "failed", f"the page is damaged ({error})", [])
         finally:
             page.close()
 
@@ -272,13 +273,13 @@ def _recognise(page: Any, width: float, height: float) -> list[Line]:
     scale = min(OCR_DPI / 72, OCR_LONGEST_SIDE / max(width, height, 1))
     read = read_picture(page.render(scale=scale, rev_byteorder=True).to_numpy()[:, :, :3])
     size = (width, height) if read.turns % 2 == 0 else (height, width)
-    boxes = [tuple(edge / scale for edge in line.box) for line in read.lines]
+    boxes: list[Any] = [tuple(edge / scale for edge in line.box) for line in read.lines]
     usual = statistics.median([bottom - top for _, top, _, bottom in boxes] or [0])
     pieces = []
     for line, box in zip(read.lines, boxes, strict=True):
         high = box[3] - box[1]  # which varies with the letters of a line: "gypsy" stands higher than "once"
         pieces.append(Piece(line.text, box, usual if 0.7 * usual < high < 1.4 * usual else high))
     lines = lines_in_order(pieces)
-    for line in lines:
-        line.box = turn_box(line.box, -read.turns, *size)
+    for each in lines:
+        each.box = turn_box(each.box, -read.turns, *size)
     return lines

@@ -135,8 +135,9 @@ class DocumentReader:
                             self._end_worker()
                             raise Unreadable("too large", f"{opened} pages, more than {self.config.max_pages}")
                     if "page" in message:
-                        *head, lines = message["page"]
-                        read.append(ReadPage(*head, [_line(values) for values in lines]))
+                        number, width, height, status, reason, lines = message["page"]
+                        page = ReadPage(number, width, height, status, reason, [_line(values) for values in lines])
+                        read.append(page)
                         on_page(len(read), opened)
                         if time.monotonic() > give_up and len(read) < opened:
                             self._end_worker()
@@ -174,7 +175,7 @@ def _line(values: list[Any]) -> Line:
 
 
 class _WorkerDied(Exception):
-    def __init__(self, reason: str, line: str) -> None:
+    def __init__(self, reason: Any, line: str) -> None:
         super().__init__(line)
         self.reason = reason
 

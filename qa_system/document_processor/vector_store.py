@@ -194,7 +194,8 @@ class VectorStore:
                     self._catch_up()
                 yield self
             finally:
-                self._reader.execute("COMMIT")
+                with self._as_written():
+                    self._reader.execute("COMMIT")
 
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
         """The passages of these rows, within a view. Raises KeyError for a row that is not there."""
@@ -210,7 +211,8 @@ class VectorStore:
     def rows_of(self, sources: Sequence[str]) -> np.ndarray:
         """The rows of these sources' passages, within a view."""
         query = "SELECT row FROM chunks WHERE source = ?"
-        rows = [row for source in dict.fromkeys(sources) for (row,) in self._reader.execute(query, (source,))]
+        with self._as_written():
+            rows = [row for source in dict.fromkeys(sources) for (row,) in self._reader.execute(query, (source,))]
         return np.array(rows, dtype=np.int64)
 
     def are_chinese(self, rows: Sequence[int]) -> np.ndarray:
@@ -235,7 +237,8 @@ class VectorStore:
             return self._reader.execute("SELECT count(*) FROM chunks").fetchone()[0]
 
     def _forget(self) -> None:
-        self.sparse, self.dense = SparseIndex(), None
+        self.sparse = SparseIndex()
+        self.dense: DenseIndex | None = None
         self._chinese: set[int] = set()
         self._last_row = self._last_removal = 0
 
@@ -272,15 +275,13 @@ class VectorStore:
             yield searched_text(chunk_from("", "", source, text, place)), vector
 
     def _connect(self) -> sqlite3.Connection:
-        try:
+        with self._as_written():
             connection = sqlite3.connect(
                 self.folder / FILE, timeout=WAIT_S, isolation_level=None, check_same_thread=False
             )
             # Readers go on while one writes; and a commit is on the disk before it returns.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-        except sqlite3.Error as error:
-            raise self._user_error(error) from error
         return connection
 
     @contextmanager

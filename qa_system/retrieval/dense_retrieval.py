@@ -142,7 +142,7 @@ class DenseIndex:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         chosen = None
         if among is not None:
-            chosen = self._faiss.SearchParameters(sel=self._faiss.IDSelectorBatch(np.asarray(among, dtype=np.int64)))
+            chosen = self._faiss.SearchParameters(sel=self._faiss.IDSelectorBatch(np.asarray(among, dtype=np.int64)))  # type: ignore[call-arg]
         scores, ids = self._index.search(np.asarray(vector, dtype=np.float32)[None], k, params=chosen)
         found = ids[0] >= 0  # -1 where `among` names fewer than k that are here
         scores, ids = scores[0][found], ids[0][found]

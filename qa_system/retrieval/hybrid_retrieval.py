@@ -139,7 +139,7 @@ class HybridRetriever:
         chinese: bool = False,
     ) -> Ranked:
         """The best k rows of one state of the store for a question that is `chinese` or not; equal scores by row."""
-        weight = self._dense_weight(chinese)
+        weight: Any = self._dense_weight(chinese)  # later one for each row
         pool = max(self.fusion.pool, k)
         nothing = np.empty(0, dtype=np.int64), np.empty(0)
         shift = 0.0

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import yaml
 
-from shared.config import build, check, parse_command, parse_config, read_settings, to_dict
+from shared.config import build, check, parse_command, parse_config, parse_yaml, read_settings, to_dict
 from shared.errors import UserError
 
 
@@ -227,3 +228,9 @@ def test_a_hyphen_may_stand_for_an_underscore():
 
     for argv in (["--max-steps", "3", "--be-quick"], ["--max-steps=3", "--be-quick", "true"]):
         assert parse_config(Long, argv) == Long(max_steps=3, be_quick=True)
+
+
+@pytest.mark.parametrize("text", ["[" * 9999, "- " * 2000, "a: 2024-99-99", "a: " + "1" * 5000])
+def test_whatever_is_no_yaml_is_one_kind_of_error(text):
+    with pytest.raises(yaml.YAMLError):
+        parse_yaml(text)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from shared.errors import describe_os_error
-from shared.files import atomic_path, kept_json, write_json, write_text
+from shared.files import atomic_path, kept_json, parse_json, write_json, write_text
 
 
 def test_a_failing_block_leaves_the_old_file_and_no_draft(tmp_path):
@@ -92,3 +92,9 @@ def test_what_was_computed_is_not_computed_again_and_a_failure_leaves_nothing(tm
     assert not file.exists()
     assert kept_json(file, compute) == kept_json(file, fail) == {"accuracy": 0.5}
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, b"\xff", "{", '{"a": ' * 9999])
+def test_whatever_is_no_json_is_one_kind_of_error(text):
+    with pytest.raises(json.JSONDecodeError):
+        parse_json(text)
