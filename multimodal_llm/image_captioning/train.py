@@ -30,6 +30,8 @@ class TrainConfig(PhotoTrainingConfig):
     """Folder for the captioner."""
     start: str | None = None
     """Folder of a captioner to go on from, instead of random weights; its shape must be the same."""
+    start_share: float = 0.0
+    """Share of that captioner's weights in the result, the rest being what was learnt (arXiv 2109.01903)."""
     minutes: float | None = None
     """Stop after the epoch in which so much time has passed; the same command then goes on."""
     min_count: int = 5
@@ -76,6 +78,7 @@ class TrainConfig(PhotoTrainingConfig):
             self.word_epochs,
             "give at least 1, or a --start",
         )
+        check(0 <= self.start_share < 1, "start_share", self.start_share, "give a share from 0 to below 1")
         check(self.samples >= 2, "samples", self.samples, "give at least 2, which are compared with each other")
         check(0 <= self.word_weight <= 1, "word_weight", self.word_weight, "give a share from 0 to 1")
 
@@ -121,6 +124,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     if not finished:
         log.info("the time is up: give the same command to go on")
         return {"finished": False, "output": config.output, "seconds": timer.seconds}
+    if config.start and config.start_share:
+        _mix_with_start(config, model)
     SmallCaptioner(model, vocabulary, encoder).save(run.path)
     scores = held_out_scores(model, test, vocabulary, beams=5) if config.held_out else {}
     result: dict[str, Any] = {f"held_out_{name}": value for name, value in scores.items()}
@@ -189,6 +194,18 @@ def _copy_weights(folder: str, model: Any, vocabulary: Any) -> None:
         model.load_state_dict(before.model.state_dict())
     except RuntimeError as error:
         raise UserError(f"--start {folder}: has another shape: give its width and layers as options") from error
+
+
+def _mix_with_start(config: TrainConfig, model: Any) -> None:
+    """Bring the weights towards those of the start, on the straight line between (WiSE-FT, arXiv 2109.01903).
+
+    What is learnt last is learnt at the cost of something else; in between is often better than either end.
+    """
+    from multimodal_llm.image_captioning.captioner import SmallCaptioner
+
+    before = SmallCaptioner.load(config.start, "cpu").model.state_dict()
+    after = model.state_dict()
+    model.load_state_dict({name: after[name].lerp(before[name].to(after[name]), config.start_share) for name in after})
 
 
 SHAPE = (

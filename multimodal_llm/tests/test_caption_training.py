@@ -98,6 +98,17 @@ def test_a_training_can_start_from_a_captioner_of_its_shape(flickr, tmp_path, mo
         trained(flickr, tmp_path / "fifth", word_epochs=0)
 
 
+def test_a_share_of_the_start_brings_the_result_on_the_line_between(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "start", sentence_epochs=0)
+    go_on = {"start": str(tmp_path / "start"), "sentence_epochs": 0, "word_lr": 1.0, "seed": 1}
+    trained(flickr, tmp_path / "end", **go_on)
+    trained(flickr, tmp_path / "between", start_share=0.75, **go_on)
+    start, end, between = (load_file(tmp_path / name / "model.safetensors") for name in ("start", "end", "between"))
+    assert any((end[name] - start[name]).abs().max() > 0.02 for name in end)
+    assert all(torch.allclose(between[name], 0.75 * start[name] + 0.25 * end[name], atol=4e-3) for name in end)
+
+
 def test_kept_features_of_one_set_never_stand_for_those_of_another(tmp_path, monkeypatch, random_encoder):
     """Sets of the hub all name their photos alike, and the kept features went by the names alone."""
     monkeypatch.chdir(tmp_path)
