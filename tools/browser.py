@@ -199,10 +199,15 @@ class Browser:
 
     def press(self, selector: str, key: str, times: int = 1) -> None:
         """Press a key, such as `right`, on an element."""
+        from selenium import webdriver
         from selenium.webdriver.common.keys import Keys
 
+        def strike(element: Any) -> None:
+            self.driver.execute_script("arguments[0].focus()", element)  # a slider's own field is too small to click
+            webdriver.ActionChains(self.driver).send_keys(getattr(Keys, key.upper()) * times).perform()
+
         self.wait_for(selector)
-        self._with(selector, 0, lambda element: element.send_keys(getattr(Keys, key.upper()) * times))
+        self._with(selector, 0, strike)
         self.wait()
 
     def _with(self, selector: str, number: int, act: Callable[[Any], None]) -> None:

@@ -159,7 +159,7 @@ def serve(browser: Browser) -> None:
 
 def drift(browser: Browser) -> None:
     browser.tab(3)
-    browser.press(".st-key-optimization_drift_share [role=slider]", "right", 2)
+    browser.press(".st-key-optimization_drift_share input[type=range]", "right", 2)
     browser.wait_for(METRIC)
 
 
