@@ -169,6 +169,10 @@ class Browser:
         fault = f"{self.driver.current_url}: {selector} cannot be used"
         until(lambda: self.driver.execute_script(USABLE, selector), within_s, fault)
 
+    def until_gone(self, selector: str, within_s: float = PATIENCE_S) -> None:
+        """Wait until no such element is to be seen."""
+        until(lambda: not self.all(selector), within_s, f"{self.driver.current_url}: {selector} does not go")
+
     def until_it_says(self, text: str, selector: str, within_s: float = PATIENCE_S) -> None:
         """Wait until this text is to be read in one of the elements, whatever the page still does."""
         fault = f"{self.driver.current_url}: {selector} does not say {text!r}"
