@@ -141,6 +141,7 @@ class Browser:
         self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": STILL})
         self.driver.set_script_timeout(PATIENCE_S * SLOWNESS)
+        self.driver.command_executor.client_config.timeout = PATIENCE_S * SLOWNESS
         self.folder, self.width, self.height = folder, width, height
         self._resize(height)
 
@@ -168,6 +169,10 @@ class Browser:
         """Wait until such an element is to be seen and can be used."""
         fault = f"{self.driver.current_url}: {selector} cannot be used"
         until(lambda: self.driver.execute_script(USABLE, selector), within_s, fault)
+
+    def until_gone(self, selector: str, within_s: float = PATIENCE_S) -> None:
+        """Wait until no such element is to be seen."""
+        until(lambda: not self.all(selector), within_s, f"{self.driver.current_url}: {selector} does not go")
 
     def until_it_says(self, text: str, selector: str, within_s: float = PATIENCE_S) -> None:
         """Wait until this text is to be read in one of the elements, whatever the page still does."""
@@ -199,10 +204,15 @@ class Browser:
 
     def press(self, selector: str, key: str, times: int = 1) -> None:
         """Press a key, such as `right`, on an element."""
+        from selenium import webdriver
         from selenium.webdriver.common.keys import Keys
 
+        def strike(element: Any) -> None:
+            self.driver.execute_script("arguments[0].focus()", element)  # a slider's own field is too small to click
+            webdriver.ActionChains(self.driver).send_keys(getattr(Keys, key.upper()) * times).perform()
+
         self.wait_for(selector)
-        self._with(selector, 0, lambda element: element.send_keys(getattr(Keys, key.upper()) * times))
+        self._with(selector, 0, strike)
         self.wait()
 
     def _with(self, selector: str, number: int, act: Callable[[Any], None]) -> None:

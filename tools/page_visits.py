@@ -67,6 +67,7 @@ def inside(browser: Browser) -> None:
 
 def written(browser: Browser) -> None:
     browser.click(".st-key-write button", within_s=LONG_S)
+    browser.wait_for("div[style*=pre-wrap] span")
 
 
 def text(browser: Browser) -> None:
@@ -90,6 +91,7 @@ def strategies(browser: Browser) -> None:
     browser.click(".st-key-beginning-robot button")
     browser.type(".st-key-length input", "30")
     browser.click(".st-key-write button", within_s=LONG_S)
+    browser.wait_for("span[title*=———]")  # a token with its odds
 
 
 def story(browser: Browser) -> None:
@@ -122,6 +124,7 @@ def answer(browser: Browser) -> None:
     """The first of the suggested questions has an answer in the documents that come with the project."""
     browser.click("[data-testid=stBaseButton-primary]")
     browser.wait_for(".st-key-qa_suggestion_en button", LONG_S)
+    browser.until_gone("[data-testid=stSidebar] [data-testid=stProgress]", LONG_S)  # all three are read
     browser.click(".st-key-qa_suggestion_en button")
     browser.wait_for(".st-key-qa_cite_0 button")
 
@@ -159,7 +162,7 @@ def serve(browser: Browser) -> None:
 
 def drift(browser: Browser) -> None:
     browser.tab(3)
-    browser.press(".st-key-optimization_drift_share [role=slider]", "right", 2)
+    browser.press(".st-key-optimization_drift_share input[type=range]", "right", 2)
     browser.wait_for(METRIC)
 
 

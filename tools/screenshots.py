@@ -15,8 +15,7 @@ from tools.page_visits import PAGES, Page, change_language, walk
 from tools.projects import CHECKOUT
 
 SHOWN_HEIGHT = 860  # pixels of a picture in a README
-STRIP = (3, 2)  # columns and rows of the six pages beside each other
-TILE, GAP, EDGE = (420, 282), 10, "#8a8f98"  # pixels of a page, and between two
+COLUMNS, TILE, GAP, EDGE = 2, (600, 400), 8, "#8a8f98"  # of the pages beside each other, in pixels
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -58,16 +57,20 @@ def shown_file(page: Page, language: Language) -> Path:
 
 
 def strip(pages: list[Page], language: Language) -> None:
-    """The pages beside each other, for the root README."""
+    """The pages of which there are pictures, beside each other, for the root README."""
     from PIL import Image
 
-    picture = Image.new("RGB", tuple(n * (side + GAP) - GAP for n, side in zip(STRIP, TILE, strict=True)), EDGE)
-    for number, page in enumerate(pages):
-        if shown_file(page, language).is_file():
-            tile = Image.open(shown_file(page, language)).convert("RGB")
-            tile = tile.resize((TILE[0], round(tile.height * TILE[0] / tile.width)), Image.Resampling.LANCZOS)
-            row, column = divmod(number, STRIP[0])
-            picture.paste(tile.crop((0, 0, *TILE)), (column * (TILE[0] + GAP), row * (TILE[1] + GAP)))
+    files = [file for page in pages if (file := shown_file(page, language)).is_file()]
+    rows = -(-len(files) // COLUMNS)
+    size = tuple(n * (side + GAP) - GAP for n, side in zip((COLUMNS, rows), TILE, strict=True))
+    picture = Image.new("RGB", size, EDGE)
+    for number, file in enumerate(files):
+        whole = Image.open(file).convert("RGB")
+        whole = whole.resize((TILE[0], round(whole.height * TILE[0] / whole.width)), Image.Resampling.LANCZOS)
+        tile = Image.new("RGB", TILE, "white")
+        tile.paste(whole)
+        row, column = divmod(number, COLUMNS)
+        picture.paste(tile, (column * (TILE[0] + GAP), row * (TILE[1] + GAP)))
     picture.quantize(256, dither=Image.Dither.NONE).save(CHECKOUT / "docs" / f"pages_{language}.png", optimize=True)
 
 
