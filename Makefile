@@ -4,16 +4,18 @@
 PYTHON ?= python3
 # More extras to install: scale, wandb, langchain, peers, or all.
 EXTRAS ?=
+# `make demo` goes on after an interrupt or a failure; FRESH=true runs all anew.
+FRESH ?=
 # Folder with the measuring sets of docs/data.md; without it, benchmarks that need one are left out.
 DATA ?=
 BIN := .venv/bin
 BENCHMARKS := $(filter-out shared,$(patsubst %/benchmark.py,%,$(wildcard */benchmark.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready demo test test-slow lint app bench bench-full readme exercise clean
+.PHONY: help setup ready demo test test-slow test-browser screenshots lint app bench bench-full readme exercise clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: ## Make .venv with the pinned packages; EXTRAS=all adds the optional heavy ones
 	@$(PYTHON) tools/setup_venv.py $(EXTRAS)
@@ -21,14 +23,20 @@ setup: ## Make .venv with the pinned packages; EXTRAS=all adds the optional heav
 ready:
 	@$(PYTHON) tools/setup_venv.py --quiet $(EXTRAS)
 
-demo: ready ## Run every project's quickstart and write outputs/demo/report.html
-	$(BIN)/python demo.py
+demo: ready ## Run every project's quickstart and write outputs/demo/report.html; an interrupted one goes on
+	$(BIN)/python demo.py $(if $(FRESH),--fresh $(FRESH))
 
 test: ready ## Run the tests (without the slow ones)
 	$(BIN)/python -m pytest --durations=10
 
 test-slow: ready ## Run the slow tests
 	$(BIN)/python -m pytest --durations=10 -m slow
+
+test-browser: ready ## Drive every demo page in headless Chromium (Debian: chromium, chromium-driver)
+	$(BIN)/python -m pytest --durations=10 -m browser -s
+
+screenshots: ready ## Take the READMEs' pictures of the pages anew (wants fonts-noto-cjk too)
+	$(BIN)/python -m tools.screenshots
 
 lint: ready ## Check style, types, imports, spelling, README tables and links
 	$(BIN)/ruff check .
@@ -41,10 +49,10 @@ lint: ready ## Check style, types, imports, spelling, README tables and links
 app: ready ## Open the Streamlit demos in the browser
 	$(BIN)/streamlit run app.py
 
-bench: ready ## Run every benchmark on stated samples and save results/*.json
+bench: ready ## Run the benchmarks within 90 minutes, the long ones on a sample, and save the others' results/*.json
 	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true $(if $(DATA),--data $(DATA)) || exit $$?; done
 
-bench-full: ready ## The same with the trainings done anew (long, can be resumed)
+bench-full: ready ## Run every benchmark whole, trainings too (many hours, can be resumed)
 	@for project in $(BENCHMARKS); do $(BIN)/python -m $$project.benchmark all --save true --full true $(if $(DATA),--data $(DATA)) || exit $$?; done
 
 readme: ready ## Fill the READMEs' tables and file maps from results/*.json and the tree

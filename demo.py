@@ -2,9 +2,13 @@
 
 python demo.py
 python demo.py --only transformer_from_scratch,qa_system
+
+After an interrupt or a failure the same command goes on: what is finished is kept. `--fresh true`, or
+`make demo FRESH=true`, runs all anew.
 """
 
 import ast
+import hashlib
 import os
 import re
 import shlex
@@ -23,11 +27,11 @@ from rich.markup import escape
 
 from shared.config import check, parse_config
 from shared.errors import INTERRUPTED, UserError, describe_os_error, run_program
-from shared.files import write_text
+from shared.files import write_json, write_text
 from shared.logging import console, print_result
 from shared.phrases import both
 from shared.report import SECTION, Text, read_section, write_report
-from shared.runs import provenance
+from shared.runs import provenance, read_json
 from shared.timing import Timer
 from tools.projects import PROJECTS
 
@@ -35,6 +39,7 @@ ROOT = Path(__file__).absolute().parent
 GRACE = 10  # seconds a quickstart has to end by itself after Ctrl-C
 SMOKE_SECONDS = 10.0  # about what one takes with --smoke
 UNKNOWN_SECONDS = 60.0  # for a quickstart that does not say how long it takes
+UNFINISHED = "unfinished.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class DemoConfig:
     """Projects to run, with commas between them; by default all that are here."""
     smoke: bool = False
     """A few steps of tiny models: seconds, to see that all works."""
+    fresh: bool = False
+    """Run all anew; else a demo that was interrupted or in which a project failed goes on with what is missing."""
 
     def __post_init__(self) -> None:
         for name in self.names():
@@ -64,6 +71,36 @@ class Failure(Exception):
         self.why = why
 
 
+class Finished:
+    """What a demo has finished so far. It stands in a file until all is done, so that the same command goes on."""
+
+    def __init__(self, config: DemoConfig, output: Path, root: Path) -> None:
+        self.output, self.root = output, root
+        self.file = output / UNFINISHED
+        self.settings = {"only": config.names(), "smoke": config.smoke}
+        self.projects: dict[str, dict[str, Any]] = {}  # name -> the code it ran with, its seconds
+        if self.file.exists() and not config.fresh:
+            earlier = read_json(self.file)
+            self.projects = earlier["projects"] if earlier["settings"] == self.settings else {}
+
+    def section(self, name: str) -> dict[str, Any] | None:
+        """A finished project's section, with its seconds; None where it is missing or its code has changed."""
+        project = self.projects.get(name)
+        if project is None or project["code"] != code_hash(self.root, name):
+            return None
+        try:
+            return {**read_section(self.output / name), "seconds": project["seconds"]}
+        except UserError:  # its folder was removed or damaged
+            return None
+
+    def add(self, name: str, code: str, seconds: float) -> None:
+        self.projects[name] = {"code": code, "seconds": seconds}
+        write_json(self.file, {"settings": self.settings, "projects": self.projects})
+
+    def forget(self) -> None:
+        self.file.unlink(missing_ok=True)
+
+
 def run_demo(config: DemoConfig, root: Path, command: str = "python demo.py") -> dict[str, Any]:
     """Run the quickstarts below `root` and write the page, whatever becomes of each. Returns the result line."""
     output = Path(config.output).absolute()
@@ -71,20 +108,24 @@ def run_demo(config: DemoConfig, root: Path, command: str = "python demo.py") ->
     expected = {name: expected_seconds(root / name / "quickstart.py") for name in wanted}
     if config.smoke:
         expected = dict.fromkeys(wanted, SMOKE_SECONDS)
-    seconds: dict[str, float | None] = dict.fromkeys(wanted)
-    sections: list[dict[str, Any]] = []
+    finished = Finished(config, output, root)
+    sections = {name: section for name in wanted if (section := finished.section(name))}
+    missing = [name for name in wanted if name not in sections]
+    kept_seconds = sum(section["seconds"] for section in sections.values())
+    if sections:
+        console.print(f"An unfinished demo goes on. Kept: {', '.join(sections)}. To run all anew: make demo FRESH=true")
     failures: list[dict[str, Any]] = []
     interrupted = False
     with Timer() as whole:
-        for number, name in enumerate(wanted, start=1):
-            left = time_left([expected[later] for later in wanted[number - 1 :]], expected, seconds)
-            console.print(f"[bold]{number} of {len(wanted)}: {name}[/], about {left} left in all")
-            log = output / f"{name}.log"
+        for number, name in enumerate(missing, start=1):
+            left = time_left([expected[later] for later in missing[number - 1 :]], expected, taken(sections))
+            console.print(f"[bold]{number} of {len(missing)}: {name}[/], about {left} left in all")
+            log, code = output / f"{name}.log", code_hash(root, name)
             try:
                 with Timer() as timer:
                     section = run_quickstart(name, root, output / name, log, config.smoke)
-                seconds[name] = round(timer.seconds, 1)
-                sections.append({**section, "command": f"python -m {name}.quickstart", "seconds": timer.seconds})
+                sections[name] = {**section, "seconds": round(timer.seconds, 1)}
+                finished.add(name, code, sections[name]["seconds"])
             except (Failure, UserError, OSError) as error:
                 reason = describe_os_error(error) if isinstance(error, OSError) else str(error)
                 failures.append({"project": name, "why": getattr(error, "why", reason), "log": shown(log, root)})
@@ -92,16 +133,19 @@ def run_demo(config: DemoConfig, root: Path, command: str = "python demo.py") ->
             except KeyboardInterrupt:
                 interrupted = True
                 why = both("report.interrupted")
-                failures += [{"project": later, "why": why, "log": ""} for later in wanted[number - 1 :]]
+                failures += [{"project": later, "why": why, "log": ""} for later in missing[number - 1 :]]
                 break
-    facts = {**provenance(), "seconds": f"{whole.seconds:.0f}", "command": command}
-    write_report(output / "report.html", sections, failures, facts)
+    in_order = [{**sections[name], "command": f"python -m {name}.quickstart"} for name in wanted if name in sections]
+    facts = {**provenance(), "seconds": f"{kept_seconds + whole.seconds:.0f}", "command": command}
+    write_report(output / "report.html", in_order, failures, facts)
+    if not failures:
+        finished.forget()
     return {
         "report": shown(output / "report.html", root),
-        "projects": seconds,
+        "projects": {name: taken(sections).get(name) for name in wanted},
         "failed": [failure["project"] for failure in failures],
         "interrupted": interrupted,
-        "seconds": round(whole.seconds, 1),
+        "seconds": round(kept_seconds + whole.seconds, 1),
     }
 
 
@@ -212,9 +256,21 @@ def expected_seconds(quickstart: Path) -> float:
     return UNKNOWN_SECONDS
 
 
-def time_left(ahead: Sequence[float], expected: dict[str, float], taken: dict[str, float | None]) -> str:
+def taken(sections: dict[str, dict[str, Any]]) -> dict[str, float]:
+    return {name: section["seconds"] for name, section in sections.items()}
+
+
+def code_hash(root: Path, name: str) -> str:
+    """Hash of the Python and YAML files that a project's quickstart may run or read."""
+    digest = hashlib.sha256()
+    for file in sorted(file for folder in (name, "shared") for file in (root / folder).rglob("*")):
+        if file.suffix in (".py", ".yaml"):
+            digest.update(str(file.relative_to(root)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def time_left(ahead: Sequence[float], expected: dict[str, float], done: dict[str, float]) -> str:
     """What is ahead, in words, corrected by how this machine did with those behind."""
-    done = {name: seconds for name, seconds in taken.items() if seconds}
     pace = sum(done.values()) / sum(expected[name] for name in done) if done else 1.0
     left = sum(ahead) * pace
     return f"{max(left, 1):.0f} s" if left < 90 else f"{left / 60:.0f} min"
@@ -243,6 +299,8 @@ def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> None:
         result = run_demo(config, root, shlex.join(["python", "demo.py", *arguments]))
     link = (root / result["report"]).as_uri()
     console.print(f"\nThe report: {escape(result['report'])}\nOpen it in a browser: {escape(link)}", soft_wrap=True)
+    if result["failed"]:
+        console.print("The same command goes on with what is missing.")
     print_result(result)
     if result["interrupted"]:
         sys.exit(INTERRUPTED)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from bert_sentiment_analysis import page_quality, page_text, page_texts
 from bert_sentiment_analysis.page_models import TRAINING, Model, Page, Say, find_models, load_or_say, model_name
-from shared.page import choose_language
+from shared.page import choice_key, choose_language
 from shared.phrases import Language, phrase
 
 
@@ -40,7 +40,8 @@ def words(language: Language, key: str, **values: object) -> str:
 
 def choose_model(folders: list[Path], say: Say) -> Model | None:
     """The model of the visitor's choice, described in the sidebar; None where its files are damaged."""
-    folder = st.sidebar.selectbox(say("model"), folders, format_func=partial(model_name, say=say), key="model")
+    naming = partial(model_name, say=say)
+    folder = st.sidebar.selectbox(say("model"), folders, format_func=naming, key=choice_key("model"))
     model = load_or_say(folder, say)
     if model is not None:
         classifier = model.predictor.classifier

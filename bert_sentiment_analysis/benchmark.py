@@ -142,7 +142,7 @@ def _weights(name: str, train: bool) -> Path:
 BENCHMARKS = {
     "fine_tune": Benchmark(FineTuneConfig, fine_tune),
     "domains": Benchmark(DomainsConfig, domains),
-    "predict": Benchmark(PredictConfig, predict),
+    "predict": Benchmark(PredictConfig, predict, sample={"n": 500, "turns": 1}),
     **COMPARISON_BENCHMARKS,
     "held_out": Benchmark(HeldOutConfig, held_out),
     "errors": Benchmark(ErrorsConfig, errors),

@@ -179,8 +179,8 @@ def finished(run: RunFolder, result: dict[str, Any], rows: Rows, printed: Rows |
 
 
 COMPARISON_BENCHMARKS = {
-    "ladder": Benchmark(LadderConfig, ladder),
-    "domain_matrix": Benchmark(DomainMatrixConfig, domain_matrix),
-    "architectures": Benchmark(ArchitecturesConfig, architectures),
-    "chinese": Benchmark(ChineseConfig, chinese),
+    "ladder": Benchmark(LadderConfig, ladder, long=True),
+    "domain_matrix": Benchmark(DomainMatrixConfig, domain_matrix, long=True),
+    "architectures": Benchmark(ArchitecturesConfig, architectures, long=True),
+    "chinese": Benchmark(ChineseConfig, chinese, long=True),
 }

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from bert_sentiment_analysis.config import PROJECT
@@ -21,11 +20,15 @@ from bert_sentiment_analysis.evaluation.visualization import (
 )
 from bert_sentiment_analysis.page_models import Page, model_name
 from bert_sentiment_analysis.published import PUBLISHED_R
+from shared.page import chart
 from shared.phrases import has_phrase, phrase
 from shared.splits import RATED
 
 RESULTS = Path(__file__).with_name("results")
 HELD_OUT = "held_out.json"
+EXPLAINED = {"ECE": "ece_help", "AUC": "auc_help"}
+LEFT_OUT = {"spread", "gap", "p_holm", "n_test", "seeds", "train_seconds", "examples_per_s", "detail", "link"}
+"""Columns of results that the page has no room for; the README has them."""
 HEIGHT, MARGIN = 400, {"t": 70, "b": 10, "l": 60, "r": 10}
 
 
@@ -61,7 +64,7 @@ def measured(page: Page, labels: np.ndarray, probabilities: np.ndarray, key: str
     }
     with st.container(horizontal=True, gap="large"):
         for name, value in numbers.items():
-            st.metric(name, value, width="content")
+            st.metric(name, value, width="content", help=say(EXPLAINED[name]) if name in EXPLAINED else None)
     this = say("this_model")
     certain = reliability_diagram({this: certainty}, language)
     silent = risk_coverage_curves({this: risk_coverage(labels, probabilities)}, language)
@@ -74,35 +77,27 @@ def measured(page: Page, labels: np.ndarray, probabilities: np.ndarray, key: str
                 chart(figure.update_layout(height=HEIGHT, margin=MARGIN), f"{key}-{name}")
 
 
-def chart(figure: go.Figure, key: str) -> None:
-    """Draw it without Plotly's row of buttons, which would lie over the titles."""
-    st.plotly_chart(figure, key=key, config={"displayModeBar": False})
-
-
 def _domains(page: Page) -> None:
     """Trained on one domain, tested on another; beside it what others published for the same texts."""
     say, language = page.say, page.language
     st.subheader(say("domains"))
     st.markdown(say("domains_lead"))
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.markdown(say("domains_measured"))
-        rows = read_rows_of(RESULTS / "domain_matrix.json")
-        if rows is None:
-            _no_file("domain_matrix", page)
-        else:
-            ours = (row for row in rows if row["source"] == "here")
-            scores = {row["trained_on"]: {domain: row[domain] for domain in RATED} for row in ours}
-            chart(domain_map(scores, language), "domains")
-    with right:
-        st.markdown(say("domains_published"))
-        table = [
-            {phrase("sentiment.tested_on", language): domain_name(domain, language)}
-            | {say("one_human") if who == "one human" else who: f"{r[domain]:.3f}" for who, r in PUBLISHED_R.items()}
-            for domain in RATED
-        ]
-        st.table(table)
-        st.caption(say("published_source"))
+    st.markdown(say("domains_measured"))
+    rows = read_rows_of(RESULTS / "domain_matrix.json")
+    if rows is None:
+        _no_file("domain_matrix", page)
+    else:
+        ours = (row for row in rows if row["source"] == "here")
+        scores = {row["trained_on"]: {domain: row[domain] for domain in RATED} for row in ours}
+        chart(domain_map(scores, language), "domains")
+    st.markdown(say("domains_published"))
+    table = [
+        {phrase("sentiment.tested_on", language): domain_name(domain, language)}
+        | {say("one_human") if who == "one human" else who: f"{r[domain]:.3f}" for who, r in PUBLISHED_R.items()}
+        for domain in RATED
+    ]
+    st.table(table)
+    st.caption(say("published_source"))
 
 
 def _results_table(page: Page, name: str) -> None:
@@ -112,10 +107,12 @@ def _results_table(page: Page, name: str) -> None:
     if rows is None:
         _no_file(name, page)
         return
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    rows = [row for row in rows if row.get("source") != "not measured"]
+    columns = [column for column in dict.fromkeys(column for row in rows for column in row) if column not in LEFT_OUT]
     st.dataframe(
         [{_heading(column, page): _cell(row.get(column), page) for column in columns} for row in rows],
         hide_index=True,
+        height="content",
         key=f"table-{name}",
     )
 
@@ -134,6 +131,8 @@ def _cell(value: Any, page: Page) -> str:
         return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
     if isinstance(value, dict):
         return ", ".join(f"{domain_name(key, page.language)} {_cell(each, page)}" for key, each in value.items())
+    if has_phrase(f"sentiment.page.row.{value}"):
+        return page.say(f"row.{value}")
     return "–" if value is None else domain_name(str(value), page.language)
 
 

@@ -19,6 +19,7 @@ from bert_sentiment_analysis.page_models import (
     model_name,
 )
 from shared.cleaning import clean
+from shared.page import choice_key
 
 # English in both languages of the page, as the models that ship read no other.
 EXAMPLES = {
@@ -113,7 +114,8 @@ def _side_by_side(page: Page, text: str, folders: list[Path]) -> None:
         st.caption(say("one_model_only"))
         return
     naming = partial(model_name, say=say)
-    chosen = st.multiselect(say("compare"), folders, folders[:2], format_func=naming, key="compared")
+    key = choice_key("compared", folders[:2])
+    chosen = st.multiselect(say("compare"), folders, format_func=naming, key=key)
     rows = []
     for folder in chosen:
         if (model := load_or_say(folder, say)) is None:

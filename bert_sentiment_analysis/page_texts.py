@@ -15,9 +15,10 @@ from bert_sentiment_analysis.evaluation.picture_data import class_name
 from bert_sentiment_analysis.evaluation.visualization import confusion_map
 from bert_sentiment_analysis.inference.predictor import Prediction
 from bert_sentiment_analysis.page_models import GREY, SHADES, Page
-from bert_sentiment_analysis.page_quality import chart, measured
+from bert_sentiment_analysis.page_quality import measured
 from shared.datasets import LOCAL_FORMATS, TEXT_COLUMNS
 from shared.errors import UserError
+from shared.page import chart
 from shared.phrases import has_phrase
 
 MOST_ROWS, MOST_MB = 5_000, 20
@@ -27,7 +28,9 @@ SHOWN_REASONS = 100
 def show(page: Page) -> None:
     say = page.say
     st.markdown(say("many", rows=f"{MOST_ROWS:,}", mb=MOST_MB))
-    st.code(f"python -m bert_sentiment_analysis.predict --run {page.model.folder} --file FILE --output answers.jsonl",
+    folder = page.model.folder
+    folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    st.code(f"python -m bert_sentiment_analysis.predict --run {folder} --file FILE --output answers.jsonl",
             language="bash", wrap_lines=True)  # fmt: skip
     left, right = st.columns(2, gap="large")
     kinds = [suffix.removeprefix(".") for suffix in LOCAL_FORMATS]
@@ -183,7 +186,7 @@ def distribution(page: Page, answers: Sequence[Prediction]) -> go.Figure:
             "range": [low, high],
             "dtick": (high - low) / 4,
         },
-        yaxis_title=say("texts"),
+        yaxis={"title": say("texts"), "tickformat": ",d", "dtick": 1 if len(answers) < 10 else None},
         legend={"orientation": "h", "y": 1.15},
         showlegend=True,
         height=320,

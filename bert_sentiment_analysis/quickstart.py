@@ -163,7 +163,7 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
     section.table(_typed(predictor), both("sentiment.caption.typed"))
     section.text(both("sentiment.explain.chinese"))
     section.table(_mistakes(test, probabilities, settings.label_names), both("sentiment.caption.mistakes"))
-    section.text(both("sentiment.explain.next", folder=folder.path))
+    section.next(both("sentiment.explain.next", folder=folder.path))
     return section
 
 

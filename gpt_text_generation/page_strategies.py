@@ -11,6 +11,7 @@ from gpt_text_generation.evaluation.diversity_metrics import distinct_n, repetit
 from gpt_text_generation.page_model import Page, model_or_say
 from gpt_text_generation.text_generator import write
 from shared.errors import UserError
+from shared.page import choice_key
 from shared.timing import Timer
 
 # English in both languages of the page, as the model that ships reads no other.
@@ -19,6 +20,7 @@ BEGINNINGS = {
     "robot": "On the first day of school, the new robot teacher rolled into the classroom and",
     "train": "The night train stopped between two stations. Nobody knew why, until",
 }
+FIRST_CHOSEN = ["greedy", "beam_search", "sampling", "nucleus", "min_p", "dry"]
 LONGEST = 2000  # characters of a beginning
 OTHERS = 4  # likeliest tokens shown for each place
 FULL_SURPRISE = 10  # bits at which the shade is full
@@ -53,15 +55,14 @@ def show(page: Page) -> None:
         for name, text in BEGINNINGS.items():
             st.button(say(f"beginning.{name}"), key=f"beginning-{name}", on_click=_put, args=(text,))
     beginning = st.text_area(say("beginning"), key="beginning", height=80, max_chars=LONGEST)
-    left, middle, right = st.columns([3, 1, 1])
-    chosen = left.multiselect(
+    chosen = st.multiselect(
         say("strategies"),
         list(generation_configs),
-        ["greedy", "beam_search", "sampling", "nucleus", "min_p", "dry"],
         format_func=lambda name: say(f"strategy.{name}"),
-        key="strategies",
+        key=choice_key("strategies", FIRST_CHOSEN),
     )
-    length = middle.number_input(say("length"), 10, 300, 60, 10, key="length")
+    left, right, _ = st.columns([1, 1, 2])
+    length = left.number_input(say("length"), 10, 300, 60, 10, key="length")
     seed = right.number_input(say("seed"), 0, 9999, 0, key="seed")
     if st.button(say("write"), type="primary", key="write", disabled=not chosen):
         if not beginning.strip():

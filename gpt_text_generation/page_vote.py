@@ -12,6 +12,7 @@ from gpt_text_generation.evaluation.samples import Sample
 from gpt_text_generation.evaluation.vote_store import LONGEST_NAME, Shown, VoteStore, rater_name
 from gpt_text_generation.page_model import Page
 from shared.errors import UserError
+from shared.page import chart
 
 BLUE = "#2a78d6"
 LONGEST_REASON = 500  # characters
@@ -95,7 +96,7 @@ def _results(page: Page, store: VoteStore) -> None:
     if not votes or not st.toggle(say("show_results"), key="show-results"):
         return
     found = summarise(votes, RESAMPLES)
-    st.plotly_chart(_strengths(found["rows"], say("strength_axis")), key="strengths", config={"displayModeBar": False})
+    chart(_strengths(found["rows"], say("strength_axis")), "strengths")
     agreed = "–" if found["alpha"] is None else f"{found['alpha']:.2f}"
     counts = {name: found[f"n_{name}"] for name in ("votes", "pairs", "raters")}
     st.caption(say("vote_facts", **counts, tied=f"{found['share_tied']:.0%}", alpha=agreed))

@@ -174,7 +174,7 @@ def _describe(
         section.figure(lambda language: quality_and_diversity(drawn, language), both("generation.caption.figure"))
     samples = [(both(f"generation.page.strategy.{name}"), openings[0] + each[0]) for name, each in texts.items()]
     section.samples(samples, both("generation.caption.samples"))
-    section.text(both("generation.explain.next", file=str(folder.path / TEXTS)))
+    section.next(both("generation.explain.next", file=str(folder.path / TEXTS)))
     return section
 
 

@@ -72,7 +72,7 @@ class PerplexityBenchmarkConfig(BenchmarkConfig):
     """Tokens of a window."""
     stride: int = 512
     """Tokens by which the window moves."""
-    batch: int = 2
+    batch_size: int = 2
     """Windows that ours reads at once."""
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class PerplexityBenchmarkConfig(BenchmarkConfig):
         check(self.max_tokens >= 2, "max_tokens", self.max_tokens, "give at least 2")
         check(self.context >= 2, "context", self.context, "give at least 2")
         check(1 <= self.stride < self.context, "stride", self.stride, "give at least 1, and less than --context")
-        check(self.batch >= 1, "batch", self.batch, "give at least 1")
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "give at least 1")
 
 
 def decode(config: DecodeConfig) -> Outcome:
@@ -174,7 +174,7 @@ def _ours(config: PerplexityBenchmarkConfig, model: "TransformersModel", ids: Se
     how: dict[str, Any] = {
         "context": config.context,
         "stride": config.stride,
-        "batch": config.batch,
+        "batch": config.batch_size,
         "bf16": precision == "bf16",
     }
     with progress_bar("ours", len(ids) - 1) as update:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 HUMAN = "people"
+SAMPLE_OPENING = "The lighthouse keeper had not spoken to anyone for a year when"  # is continued by each, to be read
 MEASURES = ("distinct_1", "distinct_2", "self_bleu", "rep_4", "perplexity", "coherence")
 
 # Of each strategy as many: the settings of its name, and three others.
@@ -112,20 +113,20 @@ def strategies(config: StrategiesConfig) -> Outcome:
         own = name != HUMAN
         speed = _tokens_per_s(model, blocks[0][0].prompt, name, chosen[name], config.new_tokens) if own else None
         settings = described(name, chosen[name]) if own else "how the reviews go on"
-        rows.append(
-            {
-                "strategy": name,
-                "settings": settings,
-                **summary([each[name] for each in measured]),
-                "tokens_per_s": speed,
-            }
-        )
+        row = {"strategy": name, "settings": settings, **summary([each[name] for each in measured])}
+        row |= {"tokens_per_s": speed, "sample": None}
+        if own:
+            opening = [Sample("", SAMPLE_OPENING, HUMAN)]
+            row["sample"] = _texts(config, model, opening, len(blocks) + 1, name, chosen[name])[0].text.strip()
+        rows.append(row)
     if config.save:
         from gpt_text_generation.strategy_figure import draw_strategies
 
         draw_strategies(rows, Path(__file__).parent / "results" / "strategies.png")
-    shown = [{key: value for key, value in row.items() if not key.endswith("_interval")} for row in rows]
+    hidden = [key for key in rows[0] if key.endswith("_interval") or key == "sample"]
+    shown = [{key: value for key, value in row.items() if key not in hidden} for row in rows]
     told = {"blocks": config.blocks, "openings": config.openings, "new_tokens": config.new_tokens}
+    told["sample_opening"] = SAMPLE_OPENING
     return Outcome({"model": config.model, "tries_each": len(tuning_grid()), **told}, rows, shown)
 
 
@@ -244,4 +245,4 @@ def _tokens_per_s(
     return timer.rate(len(stream.ids))
 
 
-BENCHMARKS = {"strategies": Benchmark(StrategiesConfig, strategies)}
+BENCHMARKS = {"strategies": Benchmark(StrategiesConfig, strategies, sample={"blocks": 2, "openings": 4})}

@@ -22,6 +22,7 @@ from shared.benchmark import Benchmark, BenchmarkConfig, Outcome, run_benchmarks
 from shared.config import check
 from shared.errors import run_program
 
+UNTRAINED = "fp32_torch,bf16_torch,fp32_onnx,int8_dynamic,int8_static,trimmed_int8,student,student_int8"
 BATCH = {"one_text": 1, "many_texts": 16, "smallest": 1}
 SHOWN = (
     "method",
@@ -145,10 +146,10 @@ def drift(config: DriftPowerConfig) -> Outcome:
 
 
 BENCHMARKS = {
-    "compress": Benchmark(CompressConfig, compress),
-    "serve": Benchmark(ServeConfig, serve),
+    "compress": Benchmark(CompressConfig, compress, sample={"methods": UNTRAINED, "turns": 3}),
+    "serve": Benchmark(ServeConfig, serve, sample={"load_seconds": 3.0}),
     "faults": Benchmark(FaultsConfig, faults),
-    "drift": Benchmark(DriftPowerConfig, drift),
+    "drift": Benchmark(DriftPowerConfig, drift, sample={"n_windows": 100, "n_power": 20}),
 }
 
 

@@ -14,6 +14,7 @@ from model_optimization.config import PROJECT, REFERENCE
 from model_optimization.monitoring.make_shipped import SHIFTS
 from model_optimization.page_ship import Say
 from shared.errors import UserError
+from shared.page import chart, choice_key
 from shared.phrases import Language, phrase
 
 if TYPE_CHECKING:
@@ -52,9 +53,8 @@ def load_samples() -> "dict[str, Readings]":
 def monitor(samples: "dict[str, Readings]", language: Language, say: Say) -> None:
     kinds = {kind: phrase(f"optimization.drift.kind.{kind}", language) for kind in SHIFTS}
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
-        kind = st.radio(
-            say("drift.kind"), SHIFTS, format_func=kinds.get, horizontal=True, key="optimization_drift_kind"
-        )
+        key = choice_key("optimization_drift_kind")
+        kind = st.radio(say("drift.kind"), SHIFTS, format_func=kinds.get, horizontal=True, key=key)
         size = st.radio(say("drift.size"), SIZES, index=2, horizontal=True, key="optimization_drift_size")
         draw = st.session_state.setdefault("optimization_drift_draw", 0)
         if st.button(say("drift.again"), key="optimization_drift_again"):
@@ -123,16 +123,16 @@ def _show_verdict(verdict: "Verdict", reference: "Readings", window: "Readings",
 def _show_pictures(verdict: "Verdict", reference: "Readings", window: "Readings", language: Language, say: Say) -> None:
     from model_optimization.monitoring import drift_figures as figures
 
-    plain = {"config": {"displayModeBar": False}}
     for place, measure in zip(st.columns(2), ("score", "length"), strict=True):
         values = (getattr(reference, f"{measure}s"), getattr(window, f"{measure}s"))
-        place.plotly_chart(figures.histograms(*values, measure, language), key=f"optimization_drift_{measure}", **plain)
+        with place:
+            chart(figures.histograms(*values, measure, language), f"optimization_drift_{measure}")
     mmd = verdict.tests["mmd"]
-    st.plotly_chart(figures.null_distribution(mmd.null, mmd.statistic, language), key="optimization_drift_mmd", **plain)
+    chart(figures.null_distribution(mmd.null, mmd.statistic, language), "optimization_drift_mmd")
     st.caption(say("drift.null"))
     if (measured := read_results()) is not None:
         curves = {kind: measured["power_by_share"][kind] for kind in SHIFTS}
-        st.plotly_chart(figures.power(curves, language), key="optimization_drift_power", **plain)
+        chart(figures.power(curves, language), "optimization_drift_power")
         rate = f"{measured['false_alarm_rate']:.1%}"
         st.caption(say("drift.power", window=measured["window"], rate=rate, n=f"{measured['n_windows']:,}"))
 

@@ -21,6 +21,7 @@ from model_optimization.monitoring.live_load import WINDOW_S, LiveConfig
 from model_optimization.page_ship import Say
 from shared.config import build
 from shared.errors import UserError
+from shared.page import chart, choice_key
 from shared.phrases import Language
 
 RATES = (5, 10, 20, 50, 100, 150, 200, 300, 400, 600, 800, 1000)
@@ -139,7 +140,7 @@ def controls(runs: bool, say: Say) -> float:
     """What to serve and at which rate, and a button to begin or to end. Gives the rate."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         names = {way: say(f"serve.way.{way}") for way in WAYS}
-        chosen = {"horizontal": True, "key": "optimization_serve_way", "disabled": runs}
+        chosen = {"horizontal": True, "key": choice_key("optimization_serve_way"), "disabled": runs}
         way = st.radio(say("serve.way"), WAYS, format_func=names.get, **chosen)
         given = {"key": "optimization_serve_url", "placeholder": say("serve.no_url"), "disabled": runs}
         url = st.text_input(say("serve.url"), **given).strip()
@@ -186,8 +187,8 @@ def show_pictures(rows: list[dict[str, Any]], language: Language, say: Say) -> N
 
     places = [place for _ in range(2) for place in st.columns(2)]
     for place, picture in zip(places, PICTURES, strict=True):
-        figure = timeline(rows, picture, LIMIT_MS, language)
-        place.plotly_chart(figure, key=f"optimization_serve_{picture}", config={"displayModeBar": False})
+        with place:
+            chart(timeline(rows, picture, LIMIT_MS, language), f"optimization_serve_{picture}")
     st.caption(say("serve.pictures", limit=f"{LIMIT_MS:g}"))
 
 
@@ -210,8 +211,7 @@ def show_measured(language: Language, say: Say) -> None:
     from model_optimization.monitoring.load_figures import curves
 
     if (rows := read_results()) is not None:
-        figure = curves(rows, LIMIT_MS, language)
-        st.plotly_chart(figure, key="optimization_serve_curves", config={"displayModeBar": False})
+        chart(curves(rows, LIMIT_MS, language), "optimization_serve_curves")
         st.caption(say("serve.curves", limit=f"{LIMIT_MS:g}"))
 
 

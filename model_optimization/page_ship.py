@@ -12,6 +12,7 @@ from model_optimization.figures import measure_name, pareto, shown
 from model_optimization.measurement import BASELINE
 from model_optimization.optimize import OptimizeConfig, recommend
 from model_optimization.picture_data import AXES, Row
+from shared.page import chart, choice_key
 from shared.phrases import Language, has_phrase, phrase
 
 RESULTS = Path(__file__).with_name("results") / "compress.json"
@@ -21,18 +22,17 @@ CHART, CHOSEN = "optimization_pareto", "optimization_method"  # in the session: 
 # What a row must hold, in the order of the table, with the format of a number; shares are shown in percent.
 COLUMNS = {
     "method": None,
-    "batch": "%d",
     "ships": None,
     "accuracy": "%.1f%%",
     "size_mb": "%.1f",
     "p50_ms": "%.2f",
     "texts_per_s": "%.0f",
     "speed_up": "%.2f",
-    "peak_mb": "%.0f",
-    "accuracy_ci": None,
     "loss": "%.2f",
     "loss_bound": "%.2f",
     "p95_ms": "%.2f",
+    "peak_mb": "%.0f",
+    "accuracy_ci": None,
 }
 SHARES = ("accuracy", "loss", "loss_bound")
 
@@ -53,14 +53,8 @@ def show(language: Language, say: Say) -> None:
         batches = sorted({row["batch"] for row in rows})
         batch = st.radio(say("batch"), batches, horizontal=True, key="optimization_batch")
         naming = {axis: measure_name(axis, language) for axis in AXES}
-        axis = st.radio(say("axis"), AXES, format_func=naming.get, horizontal=True, key="optimization_axis")
-    st.plotly_chart(
-        pareto(rows, axis, batch, language),
-        key=CHART,
-        on_select=remember_click,
-        selection_mode="points",
-        config={"displayModeBar": False},
-    )
+        axis = st.radio(say("axis"), AXES, format_func=naming.get, horizontal=True, key=choice_key("optimization_axis"))
+    chart(pareto(rows, axis, batch, language), CHART, on_select=remember_click, selection_mode="points")
     here = {row["method"]: row for row in rows if row["batch"] == batch}
     chosen = st.session_state.get(CHOSEN)
     if chosen not in here:
@@ -69,9 +63,9 @@ def show(language: Language, say: Say) -> None:
     with st.container(border=True):
         st.markdown(f"#### `{chosen}`")
         st.markdown("\n".join(f"- {sentence}" for sentence in in_words(here[chosen], language, say)))
-    st.subheader(say("all_rows"))
-    _show_table(rows, language)
-    st.caption(say("rows_from", file="/".join(file.parts[-4:])))
+    st.subheader(say("all_rows", batch=batch))
+    _show_table([row for row in rows if row["batch"] == batch], language)
+    st.caption(say("rows_from", file="/".join(file.parts[-3 if file == RESULTS else -4 :])))
 
 
 def newest_rows() -> tuple[Path, list[Row]] | None:
@@ -87,7 +81,7 @@ def read_rows(file: Path) -> list[Row]:
     """The rows of a table; none where the file is damaged or holds other ones."""
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
-        return rows if all(COLUMNS.keys() <= row.keys() for row in rows) else []
+        return rows if all({*COLUMNS, "batch"} <= row.keys() for row in rows) else []
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return []
 
@@ -133,7 +127,7 @@ def _show_recommended(best: Mapping[str, str], rows: Sequence[Row], language: La
 
 
 def _show_table(rows: Sequence[Row], language: Language) -> None:
-    """Every row, as numbers where there are any, so that a click on a heading sorts by them."""
+    """The rows, as numbers where there are any, so that a click on a heading sorts by them; the name stays in sight."""
     names = {measure: measure_name(measure, language) for measure in COLUMNS}
 
     def cell(row: Row, measure: str) -> Any:
@@ -143,4 +137,5 @@ def _show_table(rows: Sequence[Row], language: Language) -> None:
 
     table = [{name: cell(row, measure) for measure, name in names.items()} for row in rows]
     formats = {names[measure]: st.column_config.NumberColumn(format=form) for measure, form in COLUMNS.items() if form}
+    formats[names["method"]] = st.column_config.TextColumn(pinned=True)
     st.dataframe(table, hide_index=True, column_config=formats, height="content", key="optimization_table")

@@ -80,7 +80,7 @@ def _describe(config: OptimizeConfig, found: dict[str, Any], zeros: Sequence[dic
     section.text(both("optimization.explain.zeros"))
     section.figure(lambda language: sensitivity(zeros, language), both("optimization.caption.zeros"))
     section.table(disagreements(config), both("optimization.caption.disagreements"))
-    section.text(both("optimization.explain.next"))
+    section.next(both("optimization.explain.next"))
     return section
 
 

@@ -27,7 +27,7 @@ from shared.benchmark import Benchmark, run_benchmarks
 from shared.errors import run_program
 
 BENCHMARKS = {
-    "captions": Benchmark(CaptionsConfig, captions, data="images/flickr8k"),
+    "captions": Benchmark(CaptionsConfig, captions, data="images/flickr8k", sample={"n": 300, "n_tags": 30}),
     "zero_shot": Benchmark(ZeroShotConfig, zero_shot, data="images/nips17"),
     "search": Benchmark(SearchConfig, search, data="images/flickr8k"),
     "vqa": Benchmark(VqaBenchmarkConfig, vqa),

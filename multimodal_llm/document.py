@@ -51,8 +51,8 @@ class DocumentConfig:
     """Picture to write: the page with its blocks, or with the answer boxed."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where a LayoutLM computes."""
-    threads: int = 0
-    """Processor threads; 0: every core."""
+    threads: int | None = None
+    """Processor threads; by default one a core."""
 
 
 def read_and_answer(config: DocumentConfig, texts: Sequence[str]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def read(path: str, config: DocumentConfig, numbers: range | None) -> tuple[list
     count = len(numbers) if numbers else count_sheets(path, config.password)
     pages, pictures = [], []
     with progress_bar("pages", count) as show:
-        for page, picture in read_sheets(sheets, config.threads):
+        for page, picture in read_sheets(sheets, config.threads or 0):
             pages.append(page)
             # Of many pages only the first pictures are kept: memory stays bounded, and one is drawn or sent.
             pictures.append(Image.fromarray(picture) if kept and picture is not None and len(pages) <= 16 else None)

@@ -26,7 +26,7 @@ def show(say: Say) -> None:
             st.info(say("no_photo"))
         else:
             describe(picture, say)
-        with st.expander(say("caption_limits_title")):
+        with st.expander(say("caption_limits_title"), expanded=picture is None):
             st.markdown(say("caption_limits"))
 
 

@@ -20,12 +20,26 @@ from multimodal_llm.document_understanding.marks import boxed, fields_drawn
 from multimodal_llm.document_understanding.sheets import count_sheets, open_sheets
 from multimodal_llm.page_pictures import LARGEST_MB, Say
 from shared.errors import UserError
+from shared.page import choice_key
 
 KINDS = ["pdf", "png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"]
 VIEWS = ("blocks", "fields", "plain")
 TALLEST = 1400  # pixels of a page as it is shown
 EXAMPLES = {"receipt": 3, "invoice_zh": 3, "paper": 3}
 """How many questions there are to try for each sample: `documents_try.SAMPLE.NUMBER` in the phrases."""
+REASONS = {
+    "nothing on these pages is called what is asked for": "not_called",
+    "the question names nothing": "names_nothing",
+    "the question is empty": "empty_question",
+    "characters, more than the page": "long_question",
+    "the page is blank": "blank",
+    "no text was found": "no_text",
+    "it is encrypted": "encrypted",
+    "its password is another": "wrong_password",
+    "the PDF is damaged": "damaged",
+    "the PDF has no pages": "no_pages",
+}
+"""Parts of reasons that document_understanding gives in English, and their keys: `documents_reason.KEY`."""
 
 
 def show(say: Say) -> None:
@@ -38,10 +52,11 @@ def show(say: Say) -> None:
         with st.spinner(say("documents_reading")):
             page, picture = chosen_page(content, name, say)
     except UserError as error:
-        st.error(say("fault", reason=str(error).replace(name, say("documents_file"))))
+        reason = in_words(str(error), say)
+        st.error(say("fault", reason=reason.replace(name, say("documents_file"))))
         return
     if not page.lines:
-        st.warning(say("documents_nothing", reason=no_text([page])))
+        st.warning(say("documents_nothing", reason=in_words(no_text([page]), say)))
         st.image(shown(picture), width=400)
         return
     left, right = st.columns([1, 1], gap="large")
@@ -66,7 +81,7 @@ def chosen_document(say: Say) -> tuple[bytes, str, str | None] | None:
         say("sample"),
         SAMPLES,  # none is chosen at first: reading one takes seconds, and the page's other parts would wait
         format_func=lambda name: say(f"documents_sample.{name}"),
-        key="document_sample",
+        key=choice_key("document_sample"),
     )
     if sample is None:
         st.info(say("documents_none"))
@@ -135,14 +150,23 @@ def asked(page: Page, sample: str | None, say: Say) -> Answer | None:
         with st.spinner(say("looking")):
             reply = answer(question, [page], encoder())
     except UserError as error:
-        st.error(say("fault", reason=error))
+        st.error(say("fault", reason=in_words(str(error), say)))
         return None
     if reply.found:
         st.success(f"**{plain(reply.text)}**")
         st.caption(say("documents_because", share=f"{reply.confidence:.0%}", reason=plain(reply.reason)))
     else:
-        st.warning(say("documents_no_answer", reason=plain(reply.reason)))
+        st.warning(say("documents_no_answer", reason=plain(in_words(reply.reason, say))))
     return reply
+
+
+def in_words(reason: str, say: Say) -> str:
+    """A reason in the page's language; as it came, where the phrases have no words for it."""
+    for part, key in REASONS.items():
+        if part in reason:
+            _, _, nearest = reason.partition("; the nearest is ")
+            return say(f"documents_reason.{key}") + (say("documents_nearest", name=nearest) if nearest else "")
+    return reason
 
 
 def type_question(text: str) -> None:
@@ -179,10 +203,9 @@ def show_page(page: Page, picture: Image.Image, reply: Answer | None, say: Say) 
     view = st.segmented_control(
         say("documents_view"),
         VIEWS,
-        default=VIEWS[0],
         required=True,
         format_func=lambda name: say(f"documents_view.{name}"),
-        key="document_view",
+        key=choice_key("document_view", VIEWS[0]),
     )
     drawings: dict[str, Any] = {
         "blocks": lambda: draw_overlay(np.asarray(picture), page),

@@ -9,6 +9,7 @@ from PIL import Image
 from multimodal_llm.images import load_image
 from multimodal_llm.visual_question_answering.drawings import draw
 from shared.errors import UserError
+from shared.page import choice_key
 
 LARGEST_MB = 25
 SAMPLES = ("temple", "flower", "drawing")
@@ -28,10 +29,9 @@ def photo_or_sample(say: Say, key: str, default: str | None = None, note: str | 
     name = st.segmented_control(
         say("sample"),
         SAMPLES,
-        default=default,
         required=default is not None,
         format_func=lambda name: say(f"sample.{name}"),
-        key=f"{key}_sample",
+        key=choice_key(f"{key}_sample", default),
         help=note,
     )
     return None if name is None else sample(name)

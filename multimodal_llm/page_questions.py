@@ -10,6 +10,7 @@ from multimodal_llm.visual_question_answering.data_loader import COLORS, SHAPES
 from multimodal_llm.visual_question_answering.drawings import PICTURE_KINDS, draw, draw_shape
 from multimodal_llm.visual_question_answering.vqa_system import WEIGHTS, Answer, ShapesVqa
 from shared.errors import UserError
+from shared.page import choice_key
 
 # English in both languages of the page, as the model reads no other.
 SUGGESTED = (
@@ -50,10 +51,9 @@ def chosen_picture(say: Say) -> Image.Image | None:
     source = st.segmented_control(
         say("picture_from"),
         ["shape", "odd", "file"],
-        default="shape",
         required=True,
         format_func=lambda name: say(f"picture_from.{name}"),
-        key="vqa_source",
+        key=choice_key("vqa_source", "shape"),
     )
     if source == "file":
         file = st.file_uploader(say("picture_file"), key="vqa_file", max_upload_size=LARGEST_MB)
@@ -61,14 +61,18 @@ def chosen_picture(say: Say) -> Image.Image | None:
     another = st.session_state.setdefault("vqa_seed", 1)
     random = np.random.default_rng(another)
     if source == "odd":
-        kind = st.selectbox(say("odd_kind"), ODD, format_func=lambda name: say(f"kind.{name}"), key="vqa_odd")
+        kind = st.selectbox(
+            say("odd_kind"), ODD, format_func=lambda name: say(f"kind.{name}"), key=choice_key("vqa_odd")
+        )
         picture = draw(kind, random)
     else:
         shape_column, color_column = st.columns(2)
-        shape = shape_column.selectbox(say("shape"), SHAPES, format_func=lambda s: say(f"word.{s}"), key="vqa_shape")
-        color = color_column.selectbox(
-            say("color"), COLORS, index=COLORS.index("red"), format_func=lambda c: say(f"word.{c}"), key="vqa_color"
-        )
+
+        def word(name: str) -> str:
+            return say(f"word.{name}")
+
+        shape = shape_column.selectbox(say("shape"), SHAPES, format_func=word, key=choice_key("vqa_shape"))
+        color = color_column.selectbox(say("color"), COLORS, format_func=word, key=choice_key("vqa_color", "red"))
         picture = draw_shape(shape, color, random)
     st.button(say("draw_another"), on_click=_draw_another, icon=":material/refresh:")
     return picture

@@ -90,7 +90,7 @@ def _describe(folder: RunFolder, summary: dict[str, Any]) -> Section:
     section.table(rows, both("multimodal.caption.document"))
     for picture, asked in pictures:
         section.figure(lambda language, picture=picture: as_figure(picture), asked)  # type: ignore[misc]
-    section.text(both("multimodal.explain.next", folder=folder.path))
+    section.next(both("multimodal.explain.next", folder=folder.path))
     return section
 
 

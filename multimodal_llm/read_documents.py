@@ -32,11 +32,11 @@ class ReadConfig:
     """Of PDFs that want one."""
     overlays: bool = True
     """Draw pages with their blocks."""
-    threads: int = 0
-    """Processor threads; 0: every core."""
+    threads: int | None = None
+    """Processor threads; by default one a core."""
 
     def __post_init__(self) -> None:
-        check(self.threads >= 0, "threads", self.threads, "give 0 or more")
+        check(self.threads is None or self.threads >= 1, "threads", self.threads, "give at least 1")
 
 
 def read_documents(config: ReadConfig, paths: Sequence[str]) -> dict[str, Any]:
@@ -111,7 +111,9 @@ def _read_one(file: Path, target: Path, config: ReadConfig, progress: Any) -> tu
     try:
         if is_written(file, target, FORMAT, config.overlays):
             return "skipped", {}
-        return "read", write_document(file, target, FORMAT, config.password, config.overlays, config.threads, progress)
+        return "read", write_document(
+            file, target, FORMAT, config.password, config.overlays, config.threads or 0, progress
+        )
     except UserError as error:
         return str(error), {}
     except OSError as error:

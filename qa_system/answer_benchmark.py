@@ -264,4 +264,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(kept) / len(kept) if kept else None
 
 
-BENCHMARKS = {"answers": Benchmark(AnswersConfig, measure_answers, "qa/squad-dev-v2.0-half.json")}
+SQUAD = "qa/squad-dev-v2.0-half.json"
+BENCHMARKS = {"answers": Benchmark(AnswersConfig, measure_answers, SQUAD, sample={"limit": 200, "generator": "none"})}

@@ -74,7 +74,8 @@ def faults(config: FaultsConfig) -> Outcome:
     return Outcome(result, [{name: row[name] for name in COLUMNS} for row in rows])
 
 
-BENCHMARKS = {"faults": Benchmark(FaultsConfig, faults, "pdfs")}
+SHORT = {"clients": 20, "turns": 3, "kills": 2, "examples": 20}
+BENCHMARKS = {"faults": Benchmark(FaultsConfig, faults, "pdfs", sample=SHORT)}
 
 
 class Client:

@@ -155,7 +155,7 @@ def _describe(folder: RunFolder, summary: dict[str, Any], answers: list[Answered
     section.table([_row(each) for each in answers], both("qa.caption.answers"))
     section.figure(lambda language: confidences(answers, language), both("qa.caption.confidence"))
     section.figure(lambda language: why_found(answers, language), both("qa.caption.why"))
-    section.text(both("qa.explain.next", store=str(folder.path / "store"), file=str(folder.path / ANSWERS)))
+    section.next(both("qa.explain.next", store=str(folder.path / "store"), file=str(folder.path / ANSWERS)))
     return section
 
 

@@ -49,7 +49,7 @@ class AllConfig(BenchmarkConfig):
     data: str | None = None
     """Folder with the measuring sets, laid out as docs/data.md says; without it those that need one are left out."""
     full: bool = False
-    """Train anew whatever can be trained, instead of using the shipped weights."""
+    """Everything whole, trainings too: hours, which an interrupt does not lose. Else the long ones take a sample."""
 
 
 class Outcome(NamedTuple):
@@ -62,11 +62,16 @@ class Outcome(NamedTuple):
 
 
 class Benchmark(NamedTuple):
-    """A measurement: its settings, the function that takes it, and the set it needs below the data folder, if any."""
+    """A measurement: its settings, and the function that takes it."""
 
     config_class: type[BenchmarkConfig]
     measure: Callable[[Any], Outcome]
     data: str | None = None
+    """The set that it needs below the data folder, if any."""
+    sample: Mapping[str, Any] | None = None
+    """Settings that make it short: `all` takes them unless it is to be full, and keeps nothing of a sample."""
+    long: bool = False
+    """Half an hour or more that no sample could shorten: `all` leaves it out unless it is to be full."""
 
 
 def run_benchmarks(folder: Path, benchmarks: Mapping[str, Benchmark], argv: Sequence[str] | None = None) -> None:
@@ -85,13 +90,16 @@ def run_benchmarks(folder: Path, benchmarks: Mapping[str, Benchmark], argv: Sequ
             if chosen is None:
                 log.info("%s is left out: %s", each, flags)
                 continue
-            log.info("%s: %s", each, first_line(benchmark.config_class))
+            kept = "" if chosen.save == config.save else " (a sample, not kept)"
+            log.info("%s: %s%s", each, first_line(benchmark.config_class), kept)
             result[each] = _run(folder, each, benchmark, chosen, f"{program} {each}{flags}")
     print_result(result)
 
 
 def _for_all(benchmark: Benchmark, config: AllConfig) -> tuple[BenchmarkConfig | None, str]:
     """A benchmark's own settings under `all`, with the flags that would give the same; or None, and what is missing."""
+    if benchmark.long and not config.full:
+        return None, "it trains for long, --full true runs it"
     known = {field.name for field in fields(benchmark.config_class)}
     values: dict[str, Any] = {"seed": config.seed, "threads": config.threads, "save": config.save}
     flags = ""
@@ -107,6 +115,9 @@ def _for_all(benchmark: Benchmark, config: AllConfig) -> tuple[BenchmarkConfig |
     for field in fields(benchmark.config_class):
         if field.name not in values and field.default is MISSING:
             return None, f"it needs --{field.name}, run it by name"
+    if benchmark.sample and not config.full:
+        values |= {"save": False, **benchmark.sample}
+        flags += "".join(f" --{name} {value}" for name, value in benchmark.sample.items())
     return benchmark.config_class(**values), flags
 
 

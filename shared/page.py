@@ -1,4 +1,6 @@
-"""What every Streamlit page shares: the choice of language, remembered from page to page and in the address."""
+"""What every Streamlit page shares: the choice of language, remembered from page to page and in the address; charts."""
+
+from typing import Any
 
 from shared.phrases import LANGUAGES, Language, phrase
 
@@ -39,3 +41,27 @@ def choose_language() -> Language:
     if st.query_params.get("lang") != language:
         st.query_params["lang"] = language
     return language
+
+
+def choice_key(key: str, first: Any = None) -> str:
+    """The key of a choice whose options are words in the page's language; `first` is what it begins with.
+
+    Streamlit keeps the words of what was chosen: after a change of language they would stand there in the old one, or
+    nothing would be chosen. So each language has a widget of its own, which takes over the choice from the other.
+    """
+    import streamlit as st
+
+    own = f"{key}-{current_language()}"
+    if own not in st.session_state:
+        others = [f"{key}-{language}" for language in LANGUAGES]
+        chosen = next((st.session_state[other] for other in others if other in st.session_state), first)
+        if chosen is not None:
+            st.session_state[own] = chosen
+    return own
+
+
+def chart(figure: Any, key: str, **settings: Any) -> None:
+    """Draw a Plotly figure without its row of buttons, which would lie over titles and legends."""
+    import streamlit as st
+
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, **settings)

@@ -35,6 +35,10 @@ class Section:
         """Paragraphs, with a blank line between them; what stands in `backticks` is shown as code."""
         self._add("text", text=_pair(text))
 
+    def next(self, text: Text) -> None:
+        """What to do now: commands to go on with, each on a line of its own, in a box that the eye finds."""
+        self._add("next", text=_pair(text))
+
     def numbers(self, numbers: Sequence[tuple[Text, Any]]) -> None:
         """A row of headline figures, each with what it is."""
         self._add("numbers", numbers=[{"label": _pair(label), "value": format_cell(value)} for label, value in numbers])
@@ -127,6 +131,8 @@ def _block(block: Mapping[str, Any], figures: list[Any]) -> str:
     match block["kind"]:
         case "text":
             return _paragraphs(block["text"])
+        case "next":
+            return f'<div class="next"><h3>{_words(both("report.next"))}</h3>{_paragraphs(block["text"])}</div>'
         case "numbers":
             tiles = "".join(f"<div><b>{escape(n['value'])}</b>{_words(n['label'])}</div>" for n in block["numbers"])
             return f'<div class="numbers">{tiles}</div>'

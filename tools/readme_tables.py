@@ -163,15 +163,25 @@ def docstring_line(file: Path) -> str:
 
 
 def dead_links(checkout: Path) -> list[str]:
-    """A line for each relative link in a Markdown file that leads nowhere."""
+    """A line for each relative link in a Markdown file that leads nowhere: to no file, or to no heading of it."""
     dead = []
     for file in our_files(checkout, "*.md"):
         text = _CODE.sub("", file.read_text(encoding="utf-8"))
         for target in (found[1] or found[2] for found in _LINK.finditer(text)):
-            path = unquote(target.split("#")[0])
-            if path and not re.match(r"[a-z]+:", path) and not (file.parent / path).exists():
+            path, _, anchor = unquote(target).partition("#")
+            if re.match(r"[a-z]+:", path):
+                continue
+            led_to = file.parent / path if path else file
+            if not led_to.exists() or (anchor and led_to.suffix == ".md" and anchor not in _anchors(led_to)):
                 dead.append(f"{file.relative_to(checkout)}: the link to {target} leads nowhere")
     return dead
+
+
+def _anchors(markdown: Path) -> set[str]:
+    """The names by which a page's headings are linked to, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", markdown.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ +(.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """What we measure of this project.
 
-python -m transformer_from_scratch.benchmark parity           is it the same mathematics as the references?
-python -m transformer_from_scratch.benchmark char_lm          how well does it predict a text it never saw?
-python -m transformer_from_scratch.benchmark nanogpt          that loss beside nanoGPT's, for as many tokens and as long
-python -m transformer_from_scratch.benchmark training_speed   tokens a second beside nanoGPT's loop, in turns
-python -m transformer_from_scratch.benchmark generate         how fast does it write?
-python -m transformer_from_scratch.benchmark ladder           from classic to modern, one change at a time
-python -m transformer_from_scratch.benchmark parts            what is each part for?
+python -m transformer_from_scratch.benchmark parity                                    as the references compute it?
+python -m transformer_from_scratch.benchmark char_lm --data FILE                       the loss on a text it never saw
+python -m transformer_from_scratch.benchmark nanogpt --data FILE --nanogpt DIR         that loss beside nanoGPT's
+python -m transformer_from_scratch.benchmark training_speed --data FILE --nanogpt DIR  tokens a second beside its loop
+python -m transformer_from_scratch.benchmark generate                                  how fast does it write?
+python -m transformer_from_scratch.benchmark ladder --data FILE                        from classic to modern, by change
+python -m transformer_from_scratch.benchmark parts --data FILE                         what is each part for?
 """
 
 import re
@@ -240,8 +240,8 @@ BENCHMARKS = {
     "parity": Benchmark(ParityConfig, parity),
     "char_lm": Benchmark(CharLMConfig, char_lm, SHAKESPEARE),
     "generate": Benchmark(GenerateSpeedConfig, generate),
-    "ladder": Benchmark(LadderConfig, ladder, SHAKESPEARE),
-    "parts": Benchmark(PartsConfig, parts, SHAKESPEARE),
+    "ladder": Benchmark(LadderConfig, ladder, SHAKESPEARE, long=True),
+    "parts": Benchmark(PartsConfig, parts, SHAKESPEARE, long=True),
     "nanogpt": Benchmark(NanoGPTConfig, nanogpt, SHAKESPEARE),
     "training_speed": Benchmark(NanoGPTConfig, training_speed, SHAKESPEARE),
 }

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 import torch
 
+from shared.page import chart
 from shared.phrases import Language, phrase
 from transformer_from_scratch import figures, page_figures, page_parts
 from transformer_from_scratch.config import Sampling
@@ -69,7 +70,7 @@ def what_comes_next(reading: Reading) -> None:
         went_on = reading.characters[position + 1 : position + 2]
         st.markdown(say("next_known" if went_on else "next", text=before, character=figures.show(went_on)))
         bars = page_figures.next_bars(plain, drawn_from, reading.tokenizer.characters, reading.language)
-        st.plotly_chart(bars, key="next-bars")
+        chart(bars, "next-bars")
 
 
 def where_it_looks(reading: Reading, run: str) -> tuple[int, int]:
@@ -102,7 +103,7 @@ def where_it_looks(reading: Reading, run: str) -> tuple[int, int]:
     with right:
         st.caption(say("map"))
         figure = page_figures.gaze_map(weights[layer, head], reading.characters, reading.position, reading.language)
-        st.plotly_chart(figure, key="gaze-map")
+        chart(figure, "gaze-map")
     return layer, head
 
 
@@ -112,7 +113,7 @@ def why(reading: Reading, layer: int, head: int) -> None:
     st.header(say("why_title"))
     st.markdown(say("why", character=reading.here))
     chain = page_figures.head_arithmetic(inside, reading.characters, layer, head, position, reading.language)
-    st.plotly_chart(chain, key="chain")
+    chart(chain, "chain")
     most = int(inside.weights[layer, head, position].argmax())
     numbers = {
         "product": f"{inside.queries[layer, head, position] @ inside.keys[layer, head, most]:.2f}",
@@ -130,11 +131,11 @@ def where_in_the_row(reading: Reading, layer: int, head: int) -> None:
     st.markdown(say(f"positions.{model.config.positions}", layer=layer + 1, head=head + 1))
     curve = scores_by_distance(model, reading.inside, layer, head)
     if curve is not None:
-        st.plotly_chart(page_figures.distance_curve(curve, reading.language), key="positions")
+        chart(page_figures.distance_curve(curve, reading.language), "positions")
     elif model.embedding.positions is not None:
         figure = figures.positional_encoding(model.embedding.positions.table.detach().numpy(), reading.language)
         figure.add_hline(y=reading.position, line={"color": page_figures.ORANGE, "width": 2})
-        st.plotly_chart(figure.update_layout(height=340, margin={"t": 10}), key="positions")
+        chart(figure.update_layout(height=340, margin={"t": 10}), "positions")
 
 
 def what_flows(reading: Reading) -> None:
@@ -144,16 +145,16 @@ def what_flows(reading: Reading) -> None:
     st.header(say("flows_title"))
     st.markdown(say("lens"))
     ink = "white" if st.context.theme.type == "dark" else "black"
-    st.plotly_chart(page_figures.lens(inside, reading.characters, alphabet, position, ink, language), key="lens")
+    chart(page_figures.lens(inside, reading.characters, alphabet, position, ink, language), "lens")
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown(say("lens_course", character=reading.here))
-        st.plotly_chart(page_figures.lens_course(inside, alphabet, position, language), key="course")
+        chart(page_figures.lens_course(inside, alphabet, position, language), "course")
     with right:
         st.markdown(say("growth", character=reading.here))
-        st.plotly_chart(page_figures.stream_growth(inside, position, language), key="growth")
+        chart(page_figures.stream_growth(inside, position, language), "growth")
     st.markdown(say("norms"))
-    st.plotly_chart(page_figures.stream_map(inside, reading.characters, position, language), key="norms")
+    chart(page_figures.stream_map(inside, reading.characters, position, language), "norms")
 
 
 def choose(position: int | None) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 import torch
 
 from shared.errors import UserError
+from shared.page import chart
 from shared.phrases import Language, phrase
 from shared.runs import RunFolder
 from transformer_from_scratch import figures
@@ -78,7 +79,8 @@ def how_it_learned(folder: Path | None, language: Language, say: Callable[..., s
         step = st.select_slider(phrase("transformer.step", language), list(moments), step, key=f"step-{folder}")
     left, right = st.columns(2, gap="medium")
     curve = figures.training_curve(metrics, {}, language)
-    left.plotly_chart(curve.add_vline(x=step, line={"color": ORANGE, "width": 2}), key="curve")
+    with left:
+        chart(curve.add_vline(x=step, line={"color": ORANGE, "width": 2}), "curve")
     right.caption(phrase("transformer.after_steps", language, step=step, loss=f"{moments[step]['val_loss']:.2f}"))
     right.code(moments[step]["sample"], language=None, wrap_lines=True)
 

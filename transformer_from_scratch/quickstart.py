@@ -131,7 +131,7 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
         label = both("transformer.temperature", temperature=temperature)
         samples.append((label, prompt + tokenizer.decode(list(drawn))))
     section.samples(samples, both("transformer.caption.temperature"))
-    section.text(both("transformer.explain.next", folder=folder.path))
+    section.next(both("transformer.explain.next", folder=folder.path))
     return section
 
 

@@ -17,6 +17,8 @@ def expected_error(bins: list[Bin]) -> float:
     A bin has `count`, and the mean `confidence` and the `accuracy` of its texts; both are None where `count` is 0, as
     for two classes in every bin below one half.
 
+    Hints: the shares are `bin.count` of the sum of all counts; leave out the empty bins before you subtract.
+
     Read: "On Calibration of Modern Neural Networks", equation 3, https://arxiv.org/abs/1706.04599
     Expect: the plain mean over the bins lets three odd texts weigh as much as three thousand.
     """

@@ -129,7 +129,7 @@ def test_a_text_is_shown_as_it_is_and_never_as_html(open_page):
 
 def test_a_model_that_rates_shows_its_rating(open_page, weights):
     page = open_page()
-    page.selectbox(key="model").set_value(weights / "english-ratings").run()
+    page.selectbox(key="model-en").set_value(weights / "english-ratings").run()
     assert not page.exception and not page.error
     assert say("rating_means") in [caption.value for caption in page.caption]
     assert say("rates_only") in [note.value for note in page.info]
@@ -170,7 +170,7 @@ def test_a_labelled_file_is_answered_scored_and_its_skipped_rows_are_named(open_
 
 def test_a_model_that_rates_scores_the_sign(open_page, weights):
     page = open_page()
-    page.selectbox(key="model").set_value(weights / "english-ratings").run()
+    page.selectbox(key="model-en").set_value(weights / "english-ratings").run()
     upload(page, CSV).button(key="answer_all").click().run()
     assert not page.exception
     assert say("sign_accuracy", n="3") in [metric.label for metric in page.metric]
@@ -261,7 +261,7 @@ def test_results_that_ship_are_shown(open_page, tmp_path):
     assert not page.exception
     assert [note.value for note in page.info].count(say("no_results")) == 1
     assert len(page.get("plotly_chart")) == 5
-    assert page.dataframe[0].value.iloc[0].tolist() == ["minilm", "0.900", "editorials 0.500"]
+    assert page.dataframe[0].value.iloc[0].tolist() == [say("row.minilm"), "0.900", "editorials 0.500"]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"labels": [], "probabilities": []}', '{"labels": [0]}'])
@@ -273,5 +273,5 @@ def test_damaged_held_out_answers_count_as_none(tmp_path, content):
 def test_every_phrase_of_the_page_is_used():
     code = "".join(file.read_text(encoding="utf-8") for file in PAGE.parent.glob("*.py"))
     keys = [key.removeprefix("sentiment.page.") for key in table() if key.startswith("sentiment.page.")]
-    made = ("example_name.", "reason.", "table.")
+    made = ("example_name.", "reason.", "row.", "table.")
     assert [key for key in keys if f'"{key}"' not in code and not key.startswith(made)] == []

@@ -49,7 +49,7 @@ class PerplexityConfig:
     """Tokens of a window."""
     stride: int = 512
     """Tokens by which the window moves: the fewer, the more context each token has, and the longer it takes."""
-    batch: int = 2
+    batch_size: int = 2
     """Windows read at once; the result is the same."""
     max_tokens: int | None = None
     """Only so many tokens from the beginning."""
@@ -59,7 +59,7 @@ class PerplexityConfig:
     def __post_init__(self) -> None:
         check(self.context >= 2, "context", self.context, "give at least 2")
         check(1 <= self.stride <= self.context, "stride", self.stride, "give at least 1, and at most --context")
-        check(self.batch >= 1, "batch", self.batch, "give at least 1")
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "give at least 1")
         check(self.max_tokens is None or self.max_tokens >= 2, "max_tokens", self.max_tokens, "give at least 2")
 
 
@@ -212,7 +212,7 @@ def measure(config: PerplexityConfig) -> dict[str, Any]:
         how: dict[str, Any] = {
             "context": config.context,
             "stride": config.stride,
-            "batch": config.batch,
+            "batch": config.batch_size,
             "bf16": precision == "bf16",
         }
         with progress_bar("tokens", len(ids) - 1) as update:

@@ -42,7 +42,7 @@ def shown(page):
 
 
 def write(page, *strategies, length=10):
-    page.multiselect(key="strategies").set_value(list(strategies))
+    page.multiselect(key="strategies-en").set_value(list(strategies))
     page.number_input(key="length").set_value(length)
     page.button(key="write").click().run()
     assert not page.exception

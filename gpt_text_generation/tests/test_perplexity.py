@@ -182,7 +182,7 @@ def test_a_file_that_cannot_be_scored_is_one_clear_line(folder, tmp_path, conten
         (["--stride", "0"], "--stride 0: give at least 1"),
         (["--stride", "2000"], "--stride 2000: give at least 1, and at most --context"),
         (["--context", "1"], "--context 1: give at least 2"),
-        (["--batch", "0"], "--batch 0"),
+        (["--batch_size", "0"], "--batch_size 0"),
         (["--max_tokens", "1"], "--max_tokens 1"),
     ],
 )

@@ -21,7 +21,8 @@ def paired_loss(baseline_right: np.ndarray, right: np.ndarray):
     Hints: the score falls as d rises, so halve the interval from the seen loss to 1 until it is narrower than 1e-9.
     `from model_optimization.gate import Loss` inside the function.
 
-    Read: Tango, Statistics in Medicine 17 (1998), pages 891 to 908
+    Read: Tango, Statistics in Medicine 17 (1998), pages 891 to 908; the same formulas as code, in R:
+    https://rdrr.io/cran/contingencytables/src/R/Tango_asymptotic_score_CI_paired_2x2.R
     Expect: with two accuracies compared as if they came from different texts, the same variant needs many more of them.
     """
     raise RuntimeError("fill in paired_loss")

@@ -21,7 +21,8 @@ PICTURES: dict[str, tuple[str, ...]] = {
     "batches": ("windows_a_batch", "waiting_tokens"),
     "stages": tuple(f"{stage}_ms" for stage in STAGES),
 }
-MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
+# The labels of a logarithmic axis; left to itself Plotly labels 20 as 2.
+ROUND = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
 SERVERS = ("naive", "unbatched", "litserve", "batched")
 
 
@@ -42,7 +43,7 @@ def timeline(rows: Sequence[Row], picture: str, limit_ms: float, language: Langu
     y: dict[str, Any] = {"rangemode": "tozero", "title": _words(f"axis.{picture}", language)}
     if picture == "latency":
         # From a millisecond to five seconds: on a scale of equal steps either end would be invisible.
-        y |= {"type": "log", "tickvals": MILLISECONDS}
+        y |= {"type": "log", "tickvals": ROUND}
         figure.add_hline(limit_ms, line={"color": GREY, "dash": "dot"})
     if picture == "batches":
         y2 = {"overlaying": "y", "side": "right", "rangemode": "tozero", "tickmode": "auto", "showgrid": False}
@@ -70,8 +71,8 @@ def curves(rows: Sequence[Row], limit_ms: float, language: Language) -> go.Figur
             name=_words(f"server.{server}", language),
         )
     figure.add_hline(limit_ms, line={"color": GREY, "dash": "dot"})
-    y = {"type": "log", "tickvals": MILLISECONDS, "title": _words("axis.p99", language)}
-    x = {"type": "log", "title": _words("axis.rate", language)}
+    y = {"type": "log", "tickvals": ROUND, "title": _words("axis.p99", language)}
+    x = {"type": "log", "tickvals": ROUND, "title": _words("axis.rate", language)}
     return figure.update_layout(xaxis=x, yaxis=y, legend=LEGEND, showlegend=True, height=380, margin=MARGIN)
 
 

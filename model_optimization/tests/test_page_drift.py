@@ -15,7 +15,7 @@ from shared.files import write_json
 from shared.phrases import LANGUAGES, phrase
 
 PAGE = Path(page_drift.__file__).with_name("app.py")
-SHARE, KIND, SIZE = "optimization_drift_share", "optimization_drift_kind", "optimization_drift_size"
+SHARE, KIND, SIZE = "optimization_drift_share", "optimization_drift_kind-en", "optimization_drift_size"
 CURVE = {"0.05": 0.1, "1": 1.0}
 MEASURED = {"false_alarm_rate": 0.031, "n_windows": 2000, "window": 200, "power_by_share": dict.fromkeys(SHIFTS, CURVE)}
 

@@ -44,7 +44,7 @@ class JointTrainingConfig(PhotoTrainingConfig):
     """Share of inputs and inner values dropped at each step."""
     epochs: int = 40
     """Passes over the photos."""
-    batch: int = 512
+    batch_size: int = 512
     """Photos in a step, each compared with the captions of all others."""
     lr: float = 1e-3
     """Highest learning rate."""
@@ -57,7 +57,9 @@ class JointTrainingConfig(PhotoTrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.batch >= 2, "batch", self.batch, "give at least 2, which are compared with each other")
+        check(
+            self.batch_size >= 2, "batch_size", self.batch_size, "give at least 2, which are compared with each other"
+        )
         check(self.epochs >= 1, "epochs", self.epochs, "give at least 1")
         check(self.temperature > 0, "temperature", self.temperature, "give a number above 0")
         check(0 <= self.average < 1, "average", self.average, "give a share from 0 to below 1")
@@ -116,7 +118,7 @@ def learn(
     import torch
 
     device = pairs.pooled.device
-    n, steps_an_epoch = len(pairs.tokens), math.ceil(len(pairs.tokens) / config.batch)
+    n, steps_an_epoch = len(pairs.tokens), math.ceil(len(pairs.tokens) / config.batch_size)
     sharpness = torch.nn.Parameter(torch.tensor(math.log(1 / config.temperature), device=device))
     matrices = [weight for weight in towers.parameters() if weight.ndim > 1]
     others = [weight for weight in towers.parameters() if weight.ndim < 2]

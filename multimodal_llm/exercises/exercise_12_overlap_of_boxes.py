@@ -15,7 +15,8 @@ def intersection_over_union(one: Rectangle, other: Rectangle) -> float:
     Hints: the shared part begins at the larger left and ends at the smaller right; where it would end before it
     begins, nothing is shared. What both cover together counts the shared part once.
 
-    Read: Everingham et al., "The Pascal visual object classes challenge", IJCV 2010, section 4.2
+    Read: Everingham et al., "The Pascal visual object classes challenge", IJCV 2010, section 4.2,
+    https://doi.org/10.1007/s11263-009-0275-4
     Expect: (0, 0, 4, 2) and (2, 0, 6, 2) share a third. A total stands on a receipt three times: without this number
     an answer from the wrong line counts as right.
     """

@@ -32,7 +32,7 @@ class ShapesConfig:
     """Pictures to learn from and to test on; by default all."""
     epochs: int = 24
     """Passes over the pictures."""
-    batch: int = 32
+    batch_size: int = 32
     """Pictures in a step."""
     lr: float = 1e-3
     """Highest learning rate."""
@@ -43,7 +43,7 @@ class ShapesConfig:
 
     def __post_init__(self) -> None:
         check(self.epochs >= 1, "epochs", self.epochs, "give at least 1")
-        check(self.batch >= 1, "batch", self.batch, "give at least 1")
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "give at least 1")
 
 
 def train(config: ShapesConfig) -> dict[str, Any]:
@@ -70,14 +70,14 @@ def train(config: ShapesConfig) -> dict[str, Any]:
     labels = ids.masked_fill(inputs["attention_mask"].to(device) == 0, -100)
     pixels = processor(images=[load_image(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
 
-    steps = config.epochs * -(-len(pixels) // config.batch)
+    steps = config.epochs * -(-len(pixels) // config.batch_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps, pct_start=0.1)
     done = 0
     with Timer() as timer, progress_bar("tiny BLIP", steps) as update:
         for epoch in range(config.epochs):
             losses = []
-            for rows in torch.randperm(len(pixels)).split(config.batch):
+            for rows in torch.randperm(len(pixels)).split(config.batch_size):
                 # Mirrored at random, either way: a shape stays what it is.
                 seen = pixels[rows].flip([axis for axis in (2, 3) if torch.rand(()) < 0.5])
                 loss = model(seen.to(device), input_ids=ids[rows], labels=labels[rows]).loss

@@ -73,7 +73,7 @@ def test_a_dropped_photo_gets_its_sentence_and_confidence(open_page):
 def test_a_sentence_that_the_model_is_unsure_of_is_called_a_guess(open_page, monkeypatch):
     monkeypatch.setattr(FakeCaptioner, "confidence", 0.1)
     page = open_page()
-    page.button_group(key="caption_sample").set_value("drawing").run()
+    page.button_group(key="caption_sample-en").set_value("drawing").run()
     assert [warning.value for warning in page.warning] == [say("caption_guess")]
 
 
@@ -93,8 +93,8 @@ def test_doubts_are_said_and_the_answer_becomes_a_guess(open_page, monkeypatch):
 @pytest.mark.parametrize("kind", page_questions.ODD)
 def test_every_odd_picture_can_be_asked_about(open_page, kind):
     page = open_page()
-    page.button_group(key="vqa_source").set_value("odd").run()
-    page.selectbox(key="vqa_odd").set_value(kind).run()
+    page.button_group(key="vqa_source-en").set_value("odd").run()
+    page.selectbox(key="vqa_odd-en").set_value(kind).run()
     assert not page.exception and headings(page)
 
 

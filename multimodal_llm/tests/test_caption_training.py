@@ -162,5 +162,22 @@ def test_the_benchmark_gives_its_keys_with_floors_and_a_ceiling(flickr, tmp_path
     outcome = captions(CaptionsConfig(data=str(flickr), captioner=str(tmp_path / "run"), n_tags=2))
     assert {"cider", "bleu4", "rouge_l", "n", "n_excluded", "photos_per_s", "faithfulness"} <= set(outcome.result)
     assert outcome.result["n"] == 8
+    assert any(row["who"].startswith("always: ") for row in outcome.rows)
     by_name = {row["who"]: row["cider"] for row in outcome.rows}
     assert by_name["a person, beside the four others"] > by_name["a caption of another photo"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_needs_no_photo_but_those_that_it_scores(flickr, tmp_path, monkeypatch, random_encoder):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "run")
+    only_dev = tmp_path / "only_dev"
+    (only_dev / "images").mkdir(parents=True)
+    lines = [line for line in (flickr / "captions.jsonl").read_text().splitlines() if '"dev"' in line]
+    (only_dev / "captions.jsonl").write_text("\n".join(lines))
+    for line in lines:
+        name = json.loads(line)["file"]
+        (only_dev / "images" / name).write_bytes((flickr / "images" / name).read_bytes())
+    outcome = captions(CaptionsConfig(data=str(only_dev), captioner=str(tmp_path / "run"), n_tags=0))
+    assert outcome.result["n"] == 8
+    assert not any(row["who"].startswith("always: ") for row in outcome.rows)

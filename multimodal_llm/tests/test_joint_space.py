@@ -83,7 +83,7 @@ def test_training_brings_photos_that_it_never_saw_to_their_captions():
     learnt, unseen = pairs_of(240), pairs_of(40, seed=1)
     towers = Towers(TINY)
     before = scores_of(towers.eval(), unseen)
-    learn(towers, learnt, JointTrainingConfig(data="", epochs=12, batch=48, lr=3e-3, average=0.5))
+    learn(towers, learnt, JointTrainingConfig(data="", epochs=12, batch_size=48, lr=3e-3, average=0.5))
     after = scores_of(towers, unseen)
     assert after["t2i_r1"] > max(0.5, 3 * before["t2i_r1"])
     assert after["i2t_r1"] > 0.5
@@ -99,7 +99,7 @@ def test_recall_counts_the_rank_of_the_own_photo_and_the_best_own_caption():
 
 
 def test_the_recipe_refuses_values_that_cannot_be(tmp_path):
-    for values, match in (({"batch": 1}, "--batch 1"), ({"temperature": 0}, "--temperature 0")):
+    for values, match in (({"batch_size": 1}, "--batch_size 1"), ({"temperature": 0}, "--temperature 0")):
         with pytest.raises(ValueError, match=match):
             JointTrainingConfig(data="x", **values)
 
@@ -133,7 +133,7 @@ def test_training_from_the_command_line_writes_a_space_that_loads(
     flickr, random_encoder, tiny_reader, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    arguments = ["--data", str(flickr), "--output", "out", "--epochs", "1", "--batch", "4", "--views", "2"]
+    arguments = ["--data", str(flickr), "--output", "out", "--epochs", "1", "--batch_size", "4", "--views", "2"]
     monkeypatch.setattr("sys.argv", ["train", *arguments, "--held_out", "4", "--width", "32", "--heads", "4"])
     train_joint_space.main()
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -11,10 +11,11 @@ import streamlit as st
 from qa_system.app.page_parts import Page, generator_of, html_text, plain
 from qa_system.app.page_picture import page_picture
 from qa_system.document_processor.documents import Box, Document
+from qa_system.generation import answer_generator
 from qa_system.generation.answer_generator import Answer, AnswerSettings
 from qa_system.generation.citation_handler import Citation
 from qa_system.retrieval.hybrid_retrieval import Hit, HybridRetriever
-from qa_system.retrieval.text_analysis import analyse
+from qa_system.retrieval.text_analysis import analyse, is_han
 from shared.errors import UserError
 from shared.phrases import has_phrase, phrase
 
@@ -47,6 +48,8 @@ def show(page: Page, settings: AnswerSettings) -> None:
     answer: Answer | None = st.session_state.get(ANSWER)
     if answer is None:
         return
+    if not is_han(answer.question) and answer_generator.load_reader(settings.reader) is None:
+        st.info(page.say("no_reader"))
     citations = list(dict.fromkeys(each.citation for each in answer.sentences if each.citation))
     left, right = st.columns([5, 6], gap="large") if citations else (st.container(), None)
     with left:

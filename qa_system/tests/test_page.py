@@ -69,6 +69,12 @@ def test_an_answer_cites_and_what_it_cites_is_marked(page, language, word):
     assert phrase("qa.page.why", language) in " ".join(each.value for each in opened.markdown)
 
 
+def test_without_a_trained_reader_the_page_says_so_unless_the_question_is_chinese(page):
+    opened = ask(page({"wing.txt": ["The wing is long. The engine is hot.", "Nothing."]}), "the engine")
+    assert phrase("qa.page.no_reader", "en") in [each.value for each in opened.info]
+    assert phrase("qa.page.no_reader", "en") not in [each.value for each in ask(opened, "发动机").info]
+
+
 def test_what_a_document_holds_is_never_a_tag(page):
     opened = ask(page({NASTY: [SCRIPT]}), "engine")
     assert not opened.exception

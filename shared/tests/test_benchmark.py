@@ -92,6 +92,20 @@ def test_all_takes_the_folder_of_sets_and_keeps_each_result(project, capsys):
     assert kept["command"] == "python -m project.benchmark count --data $DATA/text/a.txt --train"
 
 
+def test_all_takes_a_sample_of_what_is_long_and_keeps_nothing_of_it(project, capsys):
+    benchmarks = {
+        "sampled": Benchmark(CountConfig, count, "text/a.txt", sample={"train": True}),
+        "hours": Benchmark(BenchmarkConfig, steps, long=True),
+    }
+    flags = ["all", "--data", str(project.parent / "data"), "--save"]
+    run_benchmarks(project, benchmarks, flags)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(result) == {"sampled"} and result["sampled"]["trained"]
+    assert not (project / "results").exists()
+    run_benchmarks(project, benchmarks, [*flags, "--full"])
+    assert {file.name for file in (project / "results").iterdir()} == {"sampled.json", "hours.json"}
+
+
 def test_all_without_data_leaves_out_what_needs_it(project, capsys):
     assert set(run(project, capsys, "all")) == {"steps"}
 

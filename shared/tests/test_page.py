@@ -22,7 +22,7 @@ def browser(monkeypatch):
 
     def visit(locale, **address):
         monkeypatch.setattr(st, "context", SimpleNamespace(locale=locale))
-        test = AppTest.from_function(page)
+        test = AppTest.from_function(page, default_timeout=30)
         for name, value in address.items():
             test.query_params[name] = value
         return test.run()
@@ -47,6 +47,26 @@ def test_the_address_beats_the_browser_unless_it_names_no_language_of_ours(brows
     assert language_of(browser("en", lang="zh")) == "zh"
     assert language_of(browser("zh-CN", lang="en")) == "en"
     assert language_of(browser("zh-CN", lang="xx")) == "zh"
+
+
+def page_with_a_choice():
+    import streamlit as st
+
+    from shared.page import choice_key, choose_language
+
+    names = {"en": {"red": "red", "blue": "blue"}, "zh": {"red": "红色", "blue": "蓝色"}}[choose_language()]
+    st.markdown(st.selectbox("colour", ["red", "blue"], format_func=names.get, key=choice_key("colour", "blue")))
+
+
+def test_what_was_chosen_in_one_language_is_chosen_in_the_other():
+    """Streamlit keeps the words of an option: they once stayed in the old language."""
+    test = AppTest.from_function(page_with_a_choice, default_timeout=30).run()
+    assert not test.exception and test.markdown[0].value == "blue"
+    test.selectbox[0].set_value("red").run()
+    for language, word in (("zh", "红色"), ("en", "red")):
+        test.sidebar.radio[0].set_value(language).run()
+        assert not test.exception and test.markdown[0].value == "red"
+        assert test.selectbox[0].options[test.selectbox[0].index] == word
 
 
 def test_a_choice_stays_and_is_written_into_the_address(browser):

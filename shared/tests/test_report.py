@@ -143,6 +143,13 @@ def test_a_report_of_nothing_says_so(make_page):
     assert phrase("report.nothing", "en") in make_page().words
 
 
+def test_what_to_do_next_stands_in_a_box_of_its_own(make_page):
+    section = Section("A title", "A summary")
+    section.next({"en": "`one` command", "zh": "`一条`命令"})
+    page = make_page(section).html
+    assert '<div class="next"><h3>' in page and "<code>一条</code>命令" in page
+
+
 def test_code_in_a_text_is_marked(make_page):
     assert "<code>make demo</code>" in make_page(a_section()).html
 

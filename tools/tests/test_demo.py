@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,42 @@ def test_an_interrupt_stops_the_child_and_still_writes_what_is_done(tree, ending
     assert not running(int(pid.read_text()))
 
 
+def test_after_an_interrupt_the_same_command_runs_only_what_is_missing(tree):
+    tree(WORKS, "open('runs.txt', 'a').write('first ')")
+    root = tree(FAILS, "open('runs.txt', 'a').write('second '); os.kill(os.getppid(), signal.SIGINT); time.sleep(60)")
+    started = start_main(root)
+    started.communicate(timeout=30)
+    assert started.returncode == 130
+    tree(FAILS, "open('runs.txt', 'a').write('again ')")
+    again = start_main(root)
+    out, err = again.communicate(timeout=30)
+    result = json.loads(out.splitlines()[-1])
+    page = (root / "outputs" / "report.html").read_text(encoding="utf-8")
+    assert again.returncode == 0 and (root / "runs.txt").read_text() == "first second again "
+    assert f"Kept: {WORKS}." in err and f"1 of 1: {FAILS}" in err
+    assert all(result["projects"].values()) and list(result["projects"]) == [WORKS, FAILS]
+    assert page.index(f"Title of {WORKS}") < page.index(f"Title of {FAILS}") and "interrupted before" not in page
+    # A demo that is whole starts anew.
+    start_main(root).communicate(timeout=30)
+    assert (root / "runs.txt").read_text() == "first second again first again "
+
+
+def test_after_a_failure_what_changed_or_is_gone_is_run_again(tree):
+    counts = "open('runs.txt', 'a').write('{} ')".format
+    for name, word in ((WORKS, "kept"), (PROJECTS[3], "gone"), (PROJECTS[4], "changed")):
+        tree(name, counts(word))
+    root = tree(FAILS, "sys.exit(3)")
+    run(root)
+    shutil.rmtree(root / "outputs" / PROJECTS[3])
+    tree(PROJECTS[4], counts("new"))
+    run(root)
+    assert sorted((root / "runs.txt").read_text().split()) == ["changed", "gone", "gone", "kept", "new"]
+    for settings in ({"fresh": True}, {"smoke": True}):  # the second is another demo, and starts anew too
+        (root / "runs.txt").unlink()
+        run(root, **settings)
+        assert sorted((root / "runs.txt").read_text().split()) == ["gone", "kept", "new"]
+
+
 def test_the_exit_code_and_the_last_line_tell_the_outcome(tree):
     root = tree(WORKS)
     started = start_main(root)
@@ -170,8 +207,8 @@ def test_the_seconds_of_a_quickstart_are_read_without_running_it(tmp_path):
 
 def test_the_time_left_follows_the_pace_of_this_machine():
     expected = {"a": 60.0, "b": 60.0, "c": 120.0}
-    assert demo.time_left([60.0, 60.0, 120.0], expected, {"a": None}) == "4 min"
-    assert demo.time_left([60.0, 120.0], expected, {"a": 20.0, "b": None}) == "60 s"
+    assert demo.time_left([60.0, 60.0, 120.0], expected, {}) == "4 min"
+    assert demo.time_left([60.0, 120.0], expected, {"a": 20.0}) == "60 s"
 
 
 def test_the_last_words_are_the_error_line_else_the_exception():

@@ -1,6 +1,7 @@
 """Exercises: the real function passes its check and the blank one fails, for every exercise and for a small example."""
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -116,6 +117,19 @@ def test_a_project_has_five_exercises_numbered_from_one(project):
     numbers = [int(file.name.split("_")[1]) for file in exercise_files(project)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= 5
+
+
+@pytest.mark.parametrize("project", [name for name in existing_projects() if exercise_files(name)])
+def test_an_exercise_says_where_to_read_and_what_to_expect(project):
+    for file in exercise_files(project):
+        text = file.read_text(encoding="utf-8")
+        assert "Expect: " in text and re.search(r"Read: .*(https://|arXiv \d)", text, re.DOTALL), file
+
+
+@pytest.mark.parametrize("page", ["learning-path.md", "learning-path.zh-CN.md"])
+def test_the_learning_path_leads_to_every_exercise(page):
+    text = (CHECKOUT / "docs" / page).read_text(encoding="utf-8")
+    assert [file.name for file in EXERCISES if f"(../{file.relative_to(CHECKOUT)})" not in text] == []
 
 
 def test_the_real_function_passes(toy):

@@ -5,7 +5,9 @@ import subprocess
 
 from tools.projects import CHECKOUT
 
-PROMISED = "help setup demo test test-slow lint app bench bench-full readme exercise clean".split()
+PROMISED = (
+    "help setup demo test test-slow test-browser screenshots lint app bench bench-full readme exercise clean".split()
+)
 
 
 def test_help_lists_every_target_with_what_it_does():

@@ -127,13 +127,14 @@ def test_what_is_missing_is_one_clear_line(checkout, text, told):
 def test_a_dead_relative_link_is_found(checkout):
     (checkout / "docs").mkdir()
     (checkout / "docs" / "a.md").write_text(
-        "[here](../toyproject/results/char_lm.json) [web](https://example.org/x) [part](#part) `[code](none.md)`\n"
-        '[gone](b.md#part) <img src="picture.png"> [空](%E7%A9%BA.md)\n'
+        "[here](../toyproject/results/char_lm.json) [web](https://example.org/x) [part](#part-1) `[code](none.md)`\n"
+        '[gone](b.md#part) <img src="picture.png"> [空](%E7%A9%BA.md) [b](#part-2)\n## Part 1?\n'
     )
     (checkout / "docs" / "空.md").touch()
     assert dead_links(checkout) == [
         "docs/a.md: the link to b.md#part leads nowhere",
         "docs/a.md: the link to picture.png leads nowhere",
+        "docs/a.md: the link to #part-2 leads nowhere",
     ]
 
 
