@@ -125,7 +125,7 @@ def strategies(config: StrategiesConfig) -> Outcome:
         draw_strategies(rows, Path(__file__).parent / "results" / "strategies.png")
     hidden = [key for key in rows[0] if key.endswith("_interval") or key == "sample"]
     shown = [{key: value for key, value in row.items() if key not in hidden} for row in rows]
-    told = {"blocks": config.blocks, "openings": config.openings, "new_tokens": config.new_tokens}
+    told: dict[str, Any] = {"blocks": config.blocks, "openings": config.openings, "new_tokens": config.new_tokens}
     told["sample_opening"] = SAMPLE_OPENING
     return Outcome({"model": config.model, "tries_each": len(tuning_grid()), **told}, rows, shown)
 

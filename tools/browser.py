@@ -85,7 +85,7 @@ def hub(folder: Path, checkout: Path = CHECKOUT, **environment: str) -> Iterator
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", checkout / "app.py", f"--server.port={port}"]
+    command = [sys.executable, "-m", "streamlit", "run", str(checkout / "app.py"), f"--server.port={port}"]
     options = ["--server.address=127.0.0.1", "--server.headless=true", "--browser.gatherUsageStats=false"]
     paths = os.pathsep.join([str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])])
     with (folder / "hub.log").open("wb") as log:

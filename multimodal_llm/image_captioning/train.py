@@ -53,7 +53,7 @@ class TrainConfig(PhotoTrainingConfig):
     use_classes: bool = False
     """Whether the decoder also looks at the classifier's probabilities."""
     word_epochs: int = 20
-    """Passes over the photos that learn the next word."""
+    """Passes over the photos that learn the next word; 0 leaves the stage out, which wants a --start."""
     word_lr: float = 1.5e-3
     """Highest learning rate of that stage."""
     sentence_epochs: int = 8
@@ -70,7 +70,12 @@ class TrainConfig(PhotoTrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "give more than 0")
-        check(self.word_epochs >= 1, "word_epochs", self.word_epochs, "give at least 1")
+        check(
+            self.word_epochs >= (0 if self.start else 1),
+            "word_epochs",
+            self.word_epochs,
+            "give at least 1, or a --start",
+        )
         check(self.samples >= 2, "samples", self.samples, "give at least 2, which are compared with each other")
         check(0 <= self.word_weight <= 1, "word_weight", self.word_weight, "give a share from 0 to 1")
 

@@ -93,6 +93,9 @@ def test_a_training_can_start_from_a_captioner_of_its_shape(flickr, tmp_path, mo
     assert again["finished"] and all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
     with pytest.raises(UserError, match="another shape"):
         trained(flickr, tmp_path / "third", start=str(tmp_path / "first"), decoder_layers=2)
+    assert trained(flickr, tmp_path / "fourth", start=str(tmp_path / "first"), word_epochs=0)["finished"]
+    with pytest.raises(ValueError, match="word_epochs 0.*a --start"):
+        trained(flickr, tmp_path / "fifth", word_epochs=0)
 
 
 def test_kept_features_of_one_set_never_stand_for_those_of_another(tmp_path, monkeypatch, random_encoder):
