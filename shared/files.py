@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# torch does not say why it could not: it is hardly ever anything but a full disk.
+TORCH_CANNOT_WRITE = ("inline_container", "iostream error")
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
@@ -42,7 +45,7 @@ def raise_os_error(error: Exception, file: Path) -> None:
     if isinstance(error, OSError):
         return
     number = re.search(r"\(os error (\d+)\)", str(error))
-    if number or "inline_container" in str(error):  # where torch does not say why: hardly ever anything but a full disk
+    if number or any(words in str(error) for words in TORCH_CANNOT_WRITE):
         code = int(number[1]) if number else errno.ENOSPC
         raise OSError(code, os.strerror(code), str(file)) from error
 

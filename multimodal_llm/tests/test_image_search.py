@@ -91,6 +91,20 @@ def test_a_query_that_wants_nothing_is_refused(typed):
         Query(not_texts=("people",)).vector(Colours())
 
 
+def test_a_photo_fits_that_keeps_seven_tenths_of_the_bests_height_above_the_usual():
+    usual, cosines = np.linspace(-0.1, 0.1, 100), np.array([0.6, 0.5, 0.44, 0.3])
+    assert fitting(cosines, usual) == 3
+    assert fitting(cosines, usual, kept=0.45) == 4
+    assert fitting(cosines, usual, floor=0.45) == 2
+    assert fitting(cosines, usual, floor=0.7) == 0
+
+
+def test_the_hash_says_where_a_picture_grows_brighter_from_left_to_right():
+    rising = Image.fromarray(np.tile(np.arange(0, 252, 28, dtype=np.uint8), (8, 1)))  # (8, 9)
+    assert difference_hash(rising) == -1  # all 64 bits
+    assert difference_hash(rising.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) == 0
+
+
 def test_subtracting_moves_photos_that_show_it_down():
     index = Memory([(1, 0, 0.1), (1, 1, 0.1)])
     search = ImageSearch(Colours(), index)

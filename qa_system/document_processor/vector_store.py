@@ -68,13 +68,17 @@ class VectorStore:
         if isinstance(embedding, Embedder):
             self.embedder, embedding = embedding, embedding.name
         self.folder = Path(folder)
+        none_here = f"--store {folder}: there is no store: make one with python -m qa_system.ingest PATH"
         if not create and not (self.folder / FILE).exists():
-            raise UserError(f"--store {folder}: there is no store: make one with python -m qa_system.ingest PATH")
+            raise UserError(none_here)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock, self._write_lock = threading.RLock(), threading.Lock()
         self._reader, self._writer = self._connect(), self._connect()
         with self._as_written():
             made = self._is_made(self._reader)
+        if not made and not create:  # a program was killed, or its disk full, while it made one
+            self.close()
+            raise UserError(none_here)
         if not made:
             with self._transaction() as writer:
                 if not self._is_made(writer):  # else another process was faster

@@ -175,6 +175,17 @@ def test_no_store_and_no_file_of_sqlite_are_one_clear_line(tmp_path, hashed_word
         VectorStore(tmp_path, hashed_words)
 
 
+def test_a_store_whose_making_was_cut_off_is_none_and_is_not_made_with_another_encoder_by_looking(
+    tmp_path, hashed_words
+):
+    (tmp_path / FILE).touch()
+    with pytest.raises(UserError, match="there is no store"):
+        VectorStore(tmp_path, create=False)
+    store = VectorStore(tmp_path, hashed_words)
+    assert store.embedding == hashed_words.name
+    store.close()
+
+
 def test_a_second_writer_waits_or_is_told(store, make_document, hashed_words, monkeypatch):
     monkeypatch.setattr(vector_store, "WAIT_S", 0.2)
     other = VectorStore(store.folder, hashed_words)
