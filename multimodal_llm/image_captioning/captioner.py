@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings
+from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings, Picture
 from multimodal_llm.image_captioning.decoding import beam_search
 from multimodal_llm.image_captioning.vocabulary import UNKNOWN, Vocabulary
 from multimodal_llm.image_encoder import ImageEncoder
@@ -120,7 +120,10 @@ class SmallCaptioner:
     def caption(
         self, images: Sequence[Image.Image], prefix: str = "", beams: int = 5, batch: int = 32
     ) -> list[Caption]:
-        """As every captioner's. Raises UserError for a prefix that is too long or has a word it never learnt."""
+        """As every captioner's: of each photo and its mirror image together, of which people say the same.
+
+        Raises UserError for a prefix that is too long or has a word it never learnt.
+        """
         start = self.vocabulary.encode(prefix)[1:-1]
         if UNKNOWN in start:
             raise UserError(f"--prefix {prefix}: holds a word that the captioner never learnt: use simpler words")
@@ -128,11 +131,15 @@ class SmallCaptioner:
             raise UserError(f"--prefix {prefix:.40}: {len(start)} words, the most are {most}: shorten it")
         captions = []
         for first in range(0, len(images), batch):
-            features = self.encoder.encode(images[first : first + batch], self.model.settings.side)
-            picture = self.model.look(features.grid.flatten(1, 2), features.probabilities)
-            said = beam_search(self.model, picture, len(features.grid), beams, prefix=start)
+            photos = images[first : first + batch]
+            views = [self._look(photos), self._look([ImageOps.mirror(photo) for photo in photos])]
+            said = beam_search(self.model, views, len(photos), beams, prefix=start)
             whole = (
                 " ".join([*prefix.split(), self.vocabulary.decode(sentence.words[len(start) :])]) for sentence in said
             )
             captions += [Caption(text, one.confidence) for text, one in zip(whole, said, strict=True)]
         return captions
+
+    def _look(self, photos: Sequence[Image.Image]) -> Picture:
+        features = self.encoder.encode(photos, self.model.settings.side)
+        return self.model.look(features.grid.flatten(1, 2), features.probabilities)

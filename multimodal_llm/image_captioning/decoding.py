@@ -27,27 +27,30 @@ class Sentence(NamedTuple):
 @torch.no_grad()
 def beam_search(
     model: CaptionModel,
-    picture: Picture,
+    views: Sequence[Picture],
     n: int,
     beams: int = 3,
     no_repeat: int = 3,
     length_penalty: float = 1.0,
     prefix: Sequence[int] = (),
 ) -> list[Sentence]:
-    """The best sentence for each of the n photos of `picture`, starting with the words `prefix`.
+    """The best sentence for each of n photos, starting with the words `prefix`.
 
+    Each of `views` shows all the photos, for example as they are and mirrored: a word's log-probability is the mean of
+    those that it has in each.
     No run of `no_repeat` words stands twice in a sentence (0: anything may).
     """
     device = model.word_places.device
-    picture = picture.repeat(beams)
+    views = [view.repeat(beams) for view in views]
     words = torch.tensor([[START, *prefix]], device=device).repeat(n * beams, 1)
     sums = torch.full((n, beams), NEVER, device=device)
     sums[:, 0] = 0.0  # at first all beams are the same: only one may be extended
     lengths = torch.zeros(n, beams, device=device)
-    past = None
+    pasts: list[list | None] = [None] * len(views)
     for _ in range(model.settings.max_words - len(prefix)):
-        logits, past = model(words if past is None else words[:, -1:], picture, past)
-        logs = logits[:, -1].float().log_softmax(-1)  # (n * beams, V)
+        read = words if pasts[0] is None else words[:, -1:]
+        seen = [model(read, view, past) for view, past in zip(views, pasts, strict=True)]
+        logs = torch.stack([logits[:, -1].float().log_softmax(-1) for logits, _ in seen]).mean(0)  # (n * beams, V)
         logs[:, [PADDING, START, UNKNOWN]] = NEVER
         if no_repeat:
             _ban_repeats(logs, words, no_repeat)
@@ -59,7 +62,7 @@ def beam_search(
         rows = (source + torch.arange(n, device=device)[:, None] * beams).flatten()
         words = torch.cat([words[rows], word.view(-1, 1)], 1)
         lengths = lengths.gather(1, source) + (word != PADDING)
-        past = [(key[rows], value[rows]) for key, value in past]
+        pasts = [[(key[rows], value[rows]) for key, value in past] for _, past in seen]
         if ((word == END) | (word == PADDING)).all():
             break
     winner = (sums / lengths.clamp(min=1) ** length_penalty).argmax(1, keepdim=True)  # (n, 1)

@@ -339,7 +339,7 @@ def describe(
         chances = None if probabilities is None else probabilities[start : start + batch].float()
         with torch.no_grad():
             picture = model.look(part, chances)
-        said += [vocabulary.decode(s.words) for s in beam_search(model, picture, len(part), beams, **how)]
+        said += [vocabulary.decode(s.words) for s in beam_search(model, [picture], len(part), beams, **how)]
     return said
 
 

@@ -99,14 +99,26 @@ def test_a_wide_beam_finds_the_likeliest_of_all_sentences():
     short = [(*start, END) for n in (0, 1, 2) for start in itertools.product(says, repeat=n)]
     cut = list(itertools.product(says, repeat=3))
     best = max(short + cut, key=log_probability)
-    [found] = beam_search(captioner, picture, 1, beams=len(VOCABULARY) ** 2, no_repeat=0, length_penalty=0.0)
+    [found] = beam_search(captioner, [picture], 1, beams=len(VOCABULARY) ** 2, no_repeat=0, length_penalty=0.0)
     assert tuple(found.words) == best
     assert found.confidence == pytest.approx(np.exp(log_probability(best) / len(best)), rel=1e-4)
 
 
+def test_a_word_is_as_likely_as_on_the_mean_of_the_views():
+    captioner = model()
+    one, other = captioner.look(cells(1)), captioner.look(cells(1).flip(1))
+    logs = [captioner(torch.tensor([[START]]), view)[0][0, 0].log_softmax(-1) for view in (one, other)]
+    mean = (logs[0] + logs[1]) / 2
+    mean[[PADDING, START, UNKNOWN]] = -1e9
+    captioner.settings = CaptionSettings(n_words=len(VOCABULARY), max_words=1, side=64)
+    [found] = beam_search(captioner, [one, other], 1, beams=2)
+    assert found.words[0] == mean.argmax()
+    assert found.confidence == pytest.approx(mean.max().exp().item(), rel=1e-4)
+
+
 def test_no_run_of_words_is_repeated_and_nothing_special_is_said():
     captioner = model(max_words=24)
-    for sentence in beam_search(captioner, captioner.look(cells(6)), 6, beams=2, no_repeat=2):
+    for sentence in beam_search(captioner, [captioner.look(cells(6))], 6, beams=2, no_repeat=2):
         words = [word for word in sentence.words if word != END]
         pairs = list(itertools.pairwise(words))
         assert len(pairs) == len(set(pairs))
