@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from shared.files import write_json, write_text
 from shared.logging import format_cell
@@ -59,8 +60,8 @@ class Section:
         self._add("table", headings=headings, numeric=numeric, rows=cells, caption=_pair(caption))
 
     def samples(self, samples: Sequence[tuple[Text, str]], caption: Text) -> None:
-        """Texts a model wrote, shown as they are, each under its label."""
-        labelled = [{"label": _pair(label), "text": text} for label, text in samples]
+        """Texts a model wrote, shown as they are, each under its label; control characters become dots."""
+        labelled = [{"label": _pair(label), "text": _printable(text)} for label, text in samples]
         self._add("samples", samples=labelled, caption=_pair(caption))
 
     def save(self, folder: Path) -> None:
@@ -103,7 +104,7 @@ def write_report(
     contents = {
         "TITLE": escape(phrase(heading, "en")),
         "HEADING": _words(both(heading)),
-        "LEAD": _words(both(lead)),
+        "LEAD": _with_code(_words(both(lead))),
         "FAILURES": _failures(failures),
         "BODY": body,
         "FOOTER": _words(both("report.footer", **facts)),
@@ -180,6 +181,11 @@ def _paragraphs(text: Mapping[str, str]) -> str:
         + "</div>"
         for language in LANGUAGES
     )
+
+
+def _printable(text: str) -> str:
+    """The text, with a dot for each character that a browser would show as an empty box."""
+    return "".join("·" if category(letter) == "Cc" and letter not in "\n\t" else letter for letter in text)
 
 
 def _with_code(escaped: str) -> str:

@@ -150,6 +150,12 @@ def test_what_to_do_next_stands_in_a_box_of_its_own(make_page):
     assert '<div class="next"><h3>' in page and "<code>一条</code>命令" in page
 
 
+def test_noise_that_a_model_wrote_shows_no_empty_boxes(make_page):
+    section = Section("A title", "A summary")
+    section.samples([("noise", "a\x96b\x00\nc")], "caption")
+    assert "<pre>a·b·\nc</pre>" in make_page(section).html
+
+
 def test_code_in_a_text_is_marked(make_page):
     assert "<code>make demo</code>" in make_page(a_section()).html
 
