@@ -143,3 +143,19 @@ def test_cross_attention_ignores_what_padding_hides(x):
 def test_heads_that_do_not_divide_are_refused_with_the_remedy(width, heads, kv_heads, message):
     with pytest.raises(ValueError, match=message):
         MultiHeadAttention(width, heads, n_kv_heads=kv_heads)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_a_mask_and_causality_hold_together(need_weights):
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(8, 2).eval()
+    x = torch.randn(1, 4, 8)
+    mask = padding_mask(torch.tensor([3]), 4)  # the last position is padding
+    before, weights = attention(x, mask=mask, causal=True, need_weights=need_weights)
+    for place in (2, 3):
+        changed = x.clone()
+        changed[0, place] += 5
+        after, _ = attention(changed, mask=mask, causal=True, need_weights=need_weights)
+        assert torch.allclose(after[0, :place], before[0, :place], atol=1e-6)
+    if need_weights:
+        assert not weights[..., 3].any() and not weights.triu(1).any()
