@@ -1,6 +1,7 @@
 """The small captioner: it can learn, it decodes well, and what is saved loads as it was."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_a_word_is_as_likely_as_on_the_mean_of_the_views():
     logs = [captioner(torch.tensor([[START]]), view)[0][0, 0].log_softmax(-1) for view in (one, other)]
     mean = (logs[0] + logs[1]) / 2
     mean[[PADDING, START, UNKNOWN]] = -1e9
-    captioner.settings = CaptionSettings(n_words=len(VOCABULARY), max_words=1, side=64)
+    captioner.settings = replace(captioner.settings, max_words=1)
     [found] = beam_search(captioner, [one, other], 1, beams=2)
     assert found.words[0] == mean.argmax()
     assert found.confidence == pytest.approx(mean.max().exp().item(), rel=1e-4)
