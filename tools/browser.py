@@ -141,7 +141,7 @@ class Browser:
         self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": STILL})
         self.driver.set_script_timeout(PATIENCE_S * SLOWNESS)
-        self.driver.command_executor.client_config.timeout = PATIENCE_S * SLOWNESS
+        self.driver.command_executor.client_config.timeout = PATIENCE_S * SLOWNESS  # type: ignore[union-attr]
         self.folder, self.width, self.height = folder, width, height
         self._resize(height)
 
