@@ -54,7 +54,7 @@ def test_the_section_is_whole_in_both_languages(finished, tmp_path):
     folder, summary = finished
     section = read_section(folder)
     kinds = [block["kind"] for block in section["blocks"]]
-    assert kinds == ["numbers", "text", "table", "figure", "samples", "text"]
+    assert kinds == ["numbers", "text", "table", "figure", "samples", "next"]
     for language in LANGUAGES:
         words = [section["title"][language], section["summary"][language]]
         for block in section["blocks"]:
