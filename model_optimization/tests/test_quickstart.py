@@ -11,7 +11,7 @@ from shared.report import read_section, write_report
 
 pytestmark = pytest.mark.network  # the encoder and the set come from the package index
 
-KINDS = ["numbers", "text", "figure", "figure", "table", "text", "text", "figure", "table", "text"]
+KINDS = ["numbers", "text", "figure", "figure", "table", "text", "text", "figure", "table", "next"]
 HAN = re.compile(r"[\u4e00-\u9fff]")
 FACTS = {"date": "today", "commit": "abc", "hardware": "a processor", "seconds": 1, "command": "python demo.py"}
 

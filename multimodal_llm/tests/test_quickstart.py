@@ -12,7 +12,7 @@ from shared.report import read_section
 pytestmark = [pytest.mark.network, pytest.mark.slow]  # the encoder and the set come from the package index
 
 BEFORE = ["numbers", "text", "figure", "table", "text", "table", "table"]
-DOCUMENT = ["text", "table", "figure", "figure", "text"]
+DOCUMENT = ["text", "table", "figure", "figure", "next"]
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 

@@ -26,7 +26,7 @@ def test_it_answers_cites_word_for_word_and_writes_its_section(small, tmp_path):
     assert [bool(line["answer"]) for line in lines].count(True) == summary["answered"] > 0
     assert all(line["citations"] or not line["answer"] for line in lines)
     kinds = [block["kind"] for block in read_section(tmp_path / "out")["blocks"]]
-    assert kinds == ["numbers", "text", "table", "figure", "figure", "text"]
+    assert kinds == ["numbers", "text", "table", "figure", "figure", "next"]
 
 
 def test_the_handbook_says_the_same_in_both_languages():
