@@ -107,7 +107,7 @@ def test_both_ways_stand_beside_each_other_at_the_rates_that_were_held(open_page
     page = started(open_page())
     until(page, lambda: page.dataframe)
     page.button(key=STOP).click().run()
-    page.radio(key=WAY).set_value("alone").run()
+    page.radio(key=f"{WAY}-en").set_value("alone").run()
     started(page)
     until(page, lambda: len(page.dataframe[0].value) == 2)
     table = page.dataframe[0].value.to_dict("records")
