@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import warnings
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -40,14 +41,19 @@ def replace(exercise: Exercise, learners: Any) -> None:
     if isinstance(real, staticmethod | classmethod | property):
         learners = type(real)(learners)
     setattr(owner, exercise.name, learners)
-    for module in list(sys.modules.values()):
-        if not isinstance(module, ModuleType) or module.__name__ == "learners_exercise":
-            continue
-        for name, value in list(vars(module).items()):
-            if value is real:
-                setattr(module, name, learners)
-            elif isinstance(value, type) and value.__module__ == module.__name__:
-                _replace_in_class(value, real, learners)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what other packages have deprecated says so when it is only looked at
+        for module in list(sys.modules.values()):
+            if isinstance(module, ModuleType) and module.__name__ != "learners_exercise":
+                _replace_in_module(module, real, learners)
+
+
+def _replace_in_module(module: ModuleType, real: Any, learners: Any) -> None:
+    for name, value in list(vars(module).items()):
+        if value is real:
+            setattr(module, name, learners)
+        elif isinstance(value, type) and value.__module__ == module.__name__:
+            _replace_in_class(value, real, learners)
 
 
 def _replace_in_class(holder: type, real: Any, learners: Any) -> None:
