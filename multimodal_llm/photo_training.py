@@ -6,7 +6,8 @@ runs/multimodal_llm/features for the next training.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,17 +70,23 @@ def take_photos(config: PhotoTrainingConfig) -> "list[CaptionedPhoto]":
     return photos
 
 
-def claim_output(config: PhotoTrainingConfig) -> RunFolder:
-    """Note the settings in the output folder. Raises UserError where a run with others, or a finished one, is there."""
+@contextmanager
+def claimed_output(config: PhotoTrainingConfig) -> Iterator[RunFolder]:
+    """The output folder, with the settings noted in it, which no other process may work on within the block.
+
+    Raises UserError where another does, and where a run with other settings or a finished one is there.
+    """
     output = Path(config.output)
     if (output / SUMMARY).exists():
         raise UserError(f"--output {output}: holds a finished run: name another folder")
     settings = {name: value for name, value in to_dict(config).items() if name not in MAY_CHANGE}
     if not (output / CONFIG).exists():
-        return RunFolder.create(output, PROJECT, settings)
+        RunFolder.create(output, PROJECT, settings)
     if read_json(output / CONFIG) != settings:
         raise UserError(f"--output {output}: holds a run with other settings: name another folder")
-    return RunFolder(output)
+    run = RunFolder(output)
+    with run.claimed():
+        yield run
 
 
 def see_views(

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from shared.errors import UserError, describe_os_error
-from shared.files import write_json
+from shared.files import sweep, write_json
 from shared.logging import get_logger, progress_bar
 
 log = get_logger(__name__)
@@ -199,7 +199,7 @@ def _is_here(asset: Asset, folder: Path) -> bool:
 
 def _fetch(name: str, asset: Asset, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
+    sweep(folder.parent, ".fetch-*")
     # The archive and its unpacked members stand side by side for a moment.
     needed_mb = asset.size_mb * 4 + 20
     free_mb = shutil.disk_usage(folder.parent).free / 1e6
@@ -347,17 +347,6 @@ def _largest_file(folder: Path) -> int:
             except OSError:  # pip moved it in this moment
                 continue
     return max(sizes)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed downloads left behind, once it is an hour old."""
-    for leftover in folder.glob(".fetch-*"):
-        try:
-            old = time.time() - leftover.stat().st_mtime > 3600
-        except OSError:  # the process it belongs to has just removed it
-            continue
-        if old:
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def main() -> None:

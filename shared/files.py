@@ -1,9 +1,12 @@
 """Files that are whole or absent: write beside the target, then rename over it."""
 
 import errno
+import glob
 import json
 import os
 import re
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +23,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises OSError where the disk is at fault, whoever wrote.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target.parent, f".{glob.escape(target.name)}.*.draft")
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
         try:
@@ -38,6 +42,19 @@ def atomic_path(target: Path) -> Iterator[Path]:
 def is_draft(file: Path) -> bool:
     """Whether this is what a killed process left of a file that it was writing."""
     return file.name.startswith(".") and file.suffix == ".draft"
+
+
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove files and folders that killed processes left half-made, once nobody has written to them for an hour."""
+    for leftover in folder.glob(pattern):
+        try:
+            old = time.time() - leftover.stat().st_mtime > 3600
+            if old and not leftover.is_dir():
+                leftover.unlink()
+        except OSError:  # the process it belongs to has just removed it
+            continue
+        if old:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def raise_os_error(error: Exception, file: Path) -> None:

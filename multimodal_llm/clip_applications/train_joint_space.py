@@ -13,14 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from multimodal_llm.photo_training import PhotoTrainingConfig, claim_output, finish, see_views, take_photos
+from multimodal_llm.photo_training import PhotoTrainingConfig, claimed_output, finish, see_views, take_photos
 from shared.config import check, parse_config
 from shared.errors import run_program
 from shared.logging import get_logger, print_result, progress_bar, setup_logging
+from shared.runs import RunFolder
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from multimodal_llm.image_captioning.flickr import CaptionedPhoto
 
 log = get_logger(__name__)
 
@@ -83,15 +86,22 @@ class Pairs(NamedTuple):
 
 
 def train(config: JointTrainingConfig) -> dict[str, Any]:
-    """Train, save, and give the scores on the held-out photos, if any. Raises UserError for an unusable folder."""
+    """Train, save, and give the scores on the held-out photos, if any.
+
+    Raises UserError for an unusable folder, and where another process trains in the output folder.
+    """
+    photos = take_photos(config)
+    with claimed_output(config) as run:
+        return _train_on(photos, config, run)
+
+
+def _train_on(photos: "list[CaptionedPhoto]", config: JointTrainingConfig, run: RunFolder) -> dict[str, Any]:
     from multimodal_llm.clip_applications.joint_space import JointSpaceSettings, Towers
     from shared.devices import choose_device, seed_everything
     from shared.timing import Timer
 
     device = choose_device(config.device)
     log.info("device %s: %s", *device)
-    photos = take_photos(config)
-    run = claim_output(config)
     pairs = _see_and_read(config, photos, device.value)
     held, learnt = pairs.of(slice(config.held_out)), pairs.of(slice(config.held_out, None))
 

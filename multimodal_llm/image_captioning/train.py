@@ -11,13 +11,16 @@ on with the view or the epoch that it had not finished, when the same command is
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from multimodal_llm.photo_training import PhotoTrainingConfig, claim_output, finish, see_views, take_photos
+from multimodal_llm.photo_training import PhotoTrainingConfig, claimed_output, finish, see_views, take_photos
 from shared.config import check, parse_config
 from shared.errors import UserError, run_program
 from shared.logging import format_cell, get_logger, print_result, setup_logging
 from shared.runs import RunFolder
+
+if TYPE_CHECKING:
+    from multimodal_llm.image_captioning.flickr import CaptionedPhoto
 
 log = get_logger(__name__)
 
@@ -84,7 +87,16 @@ class TrainConfig(PhotoTrainingConfig):
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
-    """Train, save, and give the scores on the held-out photos. Raises UserError for an unusable folder."""
+    """Train, save, and give the scores on the held-out photos.
+
+    Raises UserError for an unusable folder, and where another process trains in the output folder.
+    """
+    photos = take_photos(config)
+    with claimed_output(config) as run:
+        return _train_on(photos, config, run)
+
+
+def _train_on(photos: "list[CaptionedPhoto]", config: TrainConfig, run: RunFolder) -> dict[str, Any]:
     import math
 
     from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings, count_parameters
@@ -99,9 +111,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     device = choose_device(config.device)
     log.info("device %s: %s", *device)
     keep_freed_memory()
-    photos = take_photos(config)
     vocabulary = Vocabulary.of((text for photo in photos for text in photo.captions), config.min_count)
-    run = claim_output(config)
 
     encoder = ImageEncoder.load(device.value)
     grids = see_views(config, encoder, photos, config.side)  # (views, photos, cells, 1280)

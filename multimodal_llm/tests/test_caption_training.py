@@ -132,6 +132,8 @@ def test_a_finished_or_different_run_is_never_overwritten(flickr, tmp_path, monk
     (tmp_path / "run" / "summary.json").unlink()
     with pytest.raises(UserError, match="other settings"):
         trained(flickr, tmp_path / "run", sentence_epochs=2)
+    with RunFolder(tmp_path / "run").claimed(), pytest.raises(UserError, match="another process works on this run"):
+        trained(flickr, tmp_path / "run", sentence_epochs=0)
 
 
 def test_a_captioner_is_scored_only_on_photos_it_never_saw(flickr, tmp_path, monkeypatch, random_encoder):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -45,6 +46,17 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, run_python):
     )
     assert run_python("-c", program).returncode == -9
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_what_killed_processes_left_goes_once_it_is_old(tmp_path):
+    drafts = [tmp_path / name for name in (".a.txt.1.draft", ".a.txt.2.draft", ".ab.txt.3.draft")]
+    for draft in drafts:
+        draft.write_text("half")
+    long_ago = time.time() - 7200
+    for draft in (drafts[0], drafts[2]):
+        os.utime(draft, (long_ago, long_ago))
+    write_text(tmp_path / "a.txt", "new")
+    assert sorted(os.listdir(tmp_path)) == [".a.txt.2.draft", ".ab.txt.3.draft", "a.txt"]
 
 
 def test_the_old_file_stands_until_the_block_ends_and_then_only_the_new(tmp_path):
