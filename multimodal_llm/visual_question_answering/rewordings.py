@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import yaml
 
 from multimodal_llm.visual_question_answering.data_loader import COLORS, SHAPES, Facts
+from shared.files import read_yaml
 
 FOLDER = Path(__file__).with_name("questions")
 Part = Literal["train", "dev", "test"]
@@ -58,7 +58,7 @@ def outside_questions(part: Part, kind: str) -> tuple[str, ...]:
 
 
 def _read(part: Part) -> dict[str, list]:
-    return yaml.safe_load((FOLDER / f"{part}.yaml").read_text(encoding="utf-8"))
+    return read_yaml(FOLDER / f"{part}.yaml")
 
 
 def ask(rewording: Rewording, facts: Facts, truth: bool, random: np.random.Generator) -> Asked:

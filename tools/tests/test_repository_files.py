@@ -8,7 +8,8 @@ import yaml
 
 from shared.assets import ASSETS
 from shared.datasets import PACKAGED
-from tools.projects import CHECKOUT
+from shared.files import read_yaml
+from tools.projects import CHECKOUT, our_files
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LICENSES = (CHECKOUT / "LICENSES.md").read_text(encoding="utf-8")
@@ -59,3 +60,8 @@ def test_a_workflow_can_read_only_and_pins_what_it_runs(file):
         assert job["timeout-minutes"]
         for step in job["steps"]:
             assert "uses" not in step or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])
+
+
+@pytest.mark.parametrize("file", our_files(CHECKOUT, "*.yaml"), ids=str)
+def test_the_parser_in_c_reads_our_files_as_the_other_one_does(file):
+    assert read_yaml(file) == yaml.safe_load(file.read_text(encoding="utf-8"))
