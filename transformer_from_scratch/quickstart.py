@@ -36,7 +36,7 @@ class QuickstartConfig:
 
 def run(out_dir: str | Path, data: str = "rotten_tomatoes", smoke: bool = False) -> dict[str, Any]:
     """Train into `out_dir` and write its section.json. Returns the training's summary."""
-    size: dict[str, Any] = PRESETS["tiny"] if smoke else {"max_steps": STEPS, "eval_every": 75}
+    size: dict[str, Any] = PRESETS["tiny"] if smoke else {"max_steps": STEPS, "eval_every": 75, "eval_blocks": 64}
     settings = {**ARCHITECTURES["modern"], **size, "tracking": "none"}
     config = TrainingConfig(data=data, architecture="modern", **settings)
     folder = RunFolder.create(out_dir, PROJECT, to_dict(config))
