@@ -23,7 +23,7 @@ def main() -> None:
         st.stop()
     model = choose_model(folders, say)
     if model is None:
-        st.stop()
+        return
     page = Page(model, language, say)
     one, many, quality = st.tabs([say("tab.one"), say("tab.many"), say("tab.quality")])
     with one:

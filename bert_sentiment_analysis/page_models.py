@@ -15,7 +15,7 @@ from shared.errors import UserError
 from shared.phrases import Language
 
 TRAINING = "python -m bert_sentiment_analysis.train --model minilm --dataset rotten_tomatoes --lora_rank 8"
-SHADES = {"negative": ORANGE, "positive": BLUE}  # the other classes, and no answer, are grey
+SHADES: dict[str | None, str] = {"negative": ORANGE, "positive": BLUE}  # other classes, and no answer, are grey
 GREY = "#8a8f98"
 
 Say = Callable[..., str]

@@ -65,14 +65,15 @@ def _show_answer(page: Page, found: Prediction) -> None:
     """The label, the probability of each class as a bar, and what being unsure means; of a rating the scale."""
     say, language, predictor = page.say, page.language, page.model.predictor
     st.subheader(say("answer"))
-    if page.model.rates:
+    if found.rating is not None:
         st.html(_headline(f"{found.rating:+.2f}", SHADES[found.label]) + _scale(found.rating))
         st.caption(say("rating_means"))
         return
-    if found.abstained:
+    if found.label is None:
         st.html(_headline(say("unsure"), GREY))
     else:
         st.html(_headline(class_name(found.label, language), SHADES.get(found.label, GREY)))
+    assert found.probabilities is not None  # the model answers by classes
     st.html("".join(_bar(class_name(name, language), p, SHADES.get(name, GREY)) for name, p in
                     reversed(found.probabilities.items())))  # fmt: skip
     band = f"{predictor.abstain_below:.1%}"
@@ -88,7 +89,7 @@ def _show_words(page: Page, text: str) -> None:
     with st.spinner(say("reading")):
         found = explanation(page.model, text)
     st.html(coloured(found))
-    if found.speaks_for in (None, "positive"):
+    if found.speaks_for is None or found.speaks_for == "positive":
         sides = (phrase_of(page, "negative"), phrase_of(page, "positive"))
     else:
         sides = (say("against"), say("for", label=phrase_of(page, found.speaks_for)))
@@ -124,7 +125,7 @@ def _side_by_side(page: Page, text: str, folders: list[Path]) -> None:
         rows.append(
             {
                 say("model"): naming(folder),
-                say("label"): say("unsure") if found.abstained else phrase_of(page, found.label),
+                say("label"): say("unsure") if found.label is None else phrase_of(page, found.label),
                 say("probability"): None if found.probability is None else f"{found.probability:.1%}",
                 say("rating"): None if found.rating is None else f"{found.rating:+.2f}",
             }

@@ -135,7 +135,7 @@ def _show_answers(page: Page, rows: Rows, texts: Sequence[str], answers: Sequenc
 
 
 def _word(page: Page, found: Prediction) -> str:
-    return page.say("unsure") if found.abstained else class_name(found.label, page.language)
+    return page.say("unsure") if found.label is None else class_name(found.label, page.language)
 
 
 def as_csv(numbers: Sequence[int], texts: Sequence[str], answers: Sequence[Prediction]) -> bytes:
@@ -158,7 +158,7 @@ def distribution(page: Page, answers: Sequence[Prediction]) -> go.Figure:
         values = [found.rating for found in answers]
     elif len(classes) == 2:
         axis, low, high = say("probability_of", label=class_name(classes[1], page.language)), 0.0, 1.0
-        values = [found.probabilities[classes[1]] for found in answers]
+        values = [found.probabilities[classes[1]] for found in answers if found.probabilities is not None]
     else:
         axis, low, high = say("probability"), 0.0, 1.0
         values = [found.probability for found in answers]
@@ -213,4 +213,5 @@ def _show_scores(page: Page, labels: Sequence[int | None], answers: Sequence[Pre
         st.metric(say("sign_accuracy", n=f"{len(true):,}"), f"{(true == predicted).mean():.1%}")
         chart(confusion_map(confusion.tolist(), classes, page.language), "scores-confusion")
         return
-    measured(page, true, np.array([list(found.probabilities.values()) for _, found in pairs]), "scores")
+    given = [list(found.probabilities.values()) for _, found in pairs if found.probabilities is not None]
+    measured(page, true, np.array(given), "scores")

@@ -210,6 +210,7 @@ def _typed(predictor: "Predictor") -> list[dict[str, Any]]:
 
     rows = []
     for (kind, sentence), found in zip(TYPED, predictor.predict([text for _, text in TYPED]), strict=True):
+        assert found.probabilities is not None  # the model answers by classes
         best = max(found.probabilities, key=found.probabilities.__getitem__)
         answer = both(f"sentiment.class.{best}")
         if found.abstained:

@@ -128,7 +128,9 @@ def code(config: CodeBenchmarkConfig, model: Any = None) -> Outcome:
 
 
 def _set_name(data: str | None) -> str:
-    return {None: "our own suite", HUMAN_EVAL: "HumanEval"}.get(data) or Path(data).name
+    if not data:
+        return "our own suite"
+    return "HumanEval" if data == HUMAN_EVAL else Path(data).name
 
 
 def _rows(config: CodeBenchmarkConfig, result: dict[str, Any]) -> list[dict[str, Any]]:

@@ -128,6 +128,7 @@ def _show_pictures(verdict: "Verdict", reference: "Readings", window: "Readings"
         with place:
             chart(figures.histograms(*values, measure, language), f"optimization_drift_{measure}")
     mmd = verdict.tests["mmd"]
+    assert mmd.null is not None  # it is a test by permutation
     chart(figures.null_distribution(mmd.null, mmd.statistic, language), "optimization_drift_mmd")
     st.caption(say("drift.null"))
     if (measured := read_results()) is not None:

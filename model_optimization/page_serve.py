@@ -58,6 +58,8 @@ class Live:
         # In a session of its own, so that a Ctrl-C ends the page alone, and the page's end ends the process.
         streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": self.told, "stderr": self.complained}
         self.process = subprocess.Popen([*PROGRAM, *flags], **streams, start_new_session=True)
+        assert self.process.stdin is not None  # it is a pipe
+        self.wishes = self.process.stdin
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -65,14 +67,14 @@ class Live:
     def wish(self, rate: float) -> None:
         """The rate from now on; it also says that somebody looks."""
         with suppress(OSError, ValueError):  # it has just ended, or was told to
-            os.write(self.process.stdin.fileno(), f"{rate}\n".encode())
+            os.write(self.wishes.fileno(), f"{rate}\n".encode())
 
     def stop(self) -> None:
         """Let it end its server and then itself, which takes a moment; does not wait for that."""
-        self.process.stdin.close()
+        self.wishes.close()
 
     def stopping(self) -> bool:
-        return self.process.stdin.closed
+        return self.wishes.closed
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each second so far."""

@@ -95,12 +95,13 @@ def bring_up_to_date(say: Say) -> None:
 
 def gallery(results: Results, say: Say) -> None:
     """The photos as squares, the best first."""
-    if not results.hits:
+    shown = results.hits
+    if not shown:
         st.info(say("search_nothing"))
         if results.closest is None:
             return
         st.caption(say("search_closest"))
-    shown = results.hits or [results.closest]
+        shown = [results.closest]
     for start in range(0, len(shown), COLUMNS):
         for column, hit in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
             with column:

@@ -93,8 +93,7 @@ def _decode_entities(text: str) -> str:
         behind.append(character)
         while behind and behind[-1] == "&":
             match = _ENTITY.match("".join(behind[: -_LONGEST_ENTITY - 1 : -1]))
-            decoded = _decode(match[0]) if match else None
-            if decoded is None:
+            if match is None or (decoded := _decode(match[0])) is None:
                 break
             del behind[-len(match[0]) :]
             behind.extend(reversed(decoded))

@@ -83,6 +83,7 @@ def running(
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
             process.wait()
+            assert process.stdin is not None  # it is a pipe
             process.stdin.close()
 
 

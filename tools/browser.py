@@ -240,7 +240,7 @@ class Browser:
     def exceptions(self) -> list[str]:
         """What Streamlit shows in place of a part that raised, on all tabs."""
         found = self.driver.find_elements("css selector", "[data-testid=stException]")
-        return [element.get_attribute("textContent") for element in found]
+        return [element.get_attribute("textContent") or "" for element in found]
 
     def unchosen(self) -> list[str]:
         """The labels of radio buttons of which none is chosen, on all tabs."""

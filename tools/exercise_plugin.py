@@ -26,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def load_file(file: Path) -> ModuleType:
     specification = importlib.util.spec_from_file_location("learners_exercise", file)
+    assert specification is not None and specification.loader is not None  # its name ends in .py
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module

@@ -127,6 +127,7 @@ def _build_votes(folder: Path) -> None:
     store = VoteStore(folder / "votes.sqlite", seed=0)
     store.add([Sample(f"{who} {n}", f"prompt {n}", who) for n in range(3) for who in ("one", "other")])
     shown = store.next_pair("anna")
+    assert shown is not None  # of three
     store.vote("anna", shown.pair, "first")
     store._held_open.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store._held_open.close()
@@ -383,9 +384,8 @@ def _build_captioner(folder: Path) -> None:
 
     vocabulary = Vocabulary.of(["a red wall", "a green wall"], 1)
     shape: dict[str, Any] = {"side": 32, "width": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
-    SmallCaptioner(CaptionModel(CaptionSettings(n_words=len(vocabulary), **shape)), vocabulary, None).save(
-        folder / "run"
-    )
+    model = CaptionModel(CaptionSettings(n_words=len(vocabulary), **shape))
+    SmallCaptioner(model, vocabulary, mock.Mock()).save(folder / "run")
 
 
 def _read_captioner(folder: Path) -> None:

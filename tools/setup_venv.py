@@ -283,6 +283,7 @@ def read_pip(environment, arguments, read_line):
         stderr=subprocess.STDOUT,
         text=True,
     )
+    assert process.stdout is not None  # it is a pipe
     told = None
     try:
         with open(environment.log, "w") as log:

@@ -321,4 +321,6 @@ def _layers(layers: list[nn.Module | None], neutral: np.ndarray | None = None) -
 
 def _array(tensor: torch.Tensor | None, neutral: np.ndarray | None = None) -> np.ndarray:
     """A copy of the tensor, or of what stands in for it."""
-    return (neutral if tensor is None else tensor.detach().float().cpu().numpy()).astype(np.float32)
+    values = neutral if tensor is None else tensor.detach().float().cpu().numpy()
+    assert values is not None  # what may be missing comes with its neutral weight
+    return values.astype(np.float32)

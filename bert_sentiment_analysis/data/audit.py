@@ -95,7 +95,8 @@ def find_suspects(texts: TextSet, numbers: Sequence[int], config: AuditConfig) -
     places = texts.distinct_places()
     chosen = [texts.examples[place] for place in places]
     cleaned = [clean(example.text) for example in chosen]
-    labels = [example.label for example in chosen]
+    label_of = texts.labels
+    labels = [label_of[texts.keys[place]] for place in places]
     unspaced = usual_script([main_script(text) for text in cleaned]) in UNSPACED
     with progress_bar("judging each part by the others", config.folds) as update:
         probabilities = out_of_fold_probabilities(

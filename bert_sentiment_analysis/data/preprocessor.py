@@ -29,10 +29,12 @@ def make_rows(classifier: "TextClassifier", examples: list[Example], targets: Ta
     windows = classifier.encode([clean(example.text) for example in examples])
     rating = classifier.settings.head == "rating"
     n_classes = classifier.settings.n_outputs
-    return [
-        Row(text, e.rating if rating else e.label if targets == "labels" else class_shares(e, n_classes))
-        for text, e in zip(windows, examples, strict=True)
-    ]
+    rows = []
+    for text, e in zip(windows, examples, strict=True):
+        label = e.rating if rating else e.label if targets == "labels" else class_shares(e, n_classes)
+        assert label is not None  # load_splits and load_rated give none without
+        rows.append(Row(text, label))
+    return rows
 
 
 def class_shares(example: Example, n_classes: int) -> tuple[float, ...]:

@@ -106,7 +106,8 @@ def _sort_out(
 ) -> Rows:
     """Make an example of every row that is whole; a str in place of a row's cells says why there are none."""
     parsed = list(parsed)
-    ranks = _number_words(cells.get(label_column) for cells in parsed if isinstance(cells, dict))
+    labels = [cells.get(label_column) for cells in parsed if isinstance(cells, dict)] if label_column else []
+    ranks = _number_words(labels)
     rows = Rows()
     for number, cells in enumerate(parsed, start=1):
         reason = cells if isinstance(cells, str) else _fault(cells.get(text_column))

@@ -198,7 +198,11 @@ def _bins(index: np.ndarray, low: np.ndarray, high: np.ndarray, confidence: np.n
 
 def expected_error(bins: list[Bin]) -> float:
     """Mean distance of confidence from accuracy over the bins, each weighted by its texts; empty ones count nothing."""
-    filled = [(bin_.count, abs(bin_.accuracy - bin_.confidence)) for bin_ in bins if bin_.count]
+    filled = [
+        (bin_.count, abs(bin_.accuracy - bin_.confidence))
+        for bin_ in bins
+        if bin_.accuracy is not None and bin_.confidence is not None
+    ]
     return sum(count * gap for count, gap in filled) / sum(count for count, _ in filled)
 
 

@@ -54,7 +54,8 @@ def reliability_corner(calibrations: Mapping[str, "Calibration"]) -> tuple[float
     """Where the axes of a reliability diagram begin: two classes never have a confidence under one half."""
     filled = [bin_ for measured in calibrations.values() for bin_ in measured.bins if bin_.count]
     left = min((bin_.low for bin_ in filled), default=0.0)
-    return left, max(min([left, *(bin_.accuracy_low for bin_ in filled)]) - 0.02, 0.0)
+    whiskers = [bin_.accuracy_low for bin_ in filled if bin_.accuracy_low is not None]
+    return left, max(min([left, *whiskers]) - 0.02, 0.0)
 
 
 def coverage_bottom(curves: Mapping[str, "RiskCoverage"], target: float | None) -> float:

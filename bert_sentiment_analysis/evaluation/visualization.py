@@ -116,12 +116,13 @@ def reliability_diagram(calibrations: Mapping[str, "Calibration"], language: Lan
     for i, (name, measured) in enumerate(calibrations.items()):
         bins = [bin_ for bin_ in measured.bins if bin_.count]
         x = [bin_.confidence for bin_ in bins]
+        accuracy = np.array([bin_.accuracy for bin_ in bins])
         figure.add_scatter(
             x=x,
-            y=[bin_.accuracy for bin_ in bins],
+            y=accuracy,
             error_y={
-                "array": [bin_.accuracy_high - bin_.accuracy for bin_ in bins],
-                "arrayminus": [bin_.accuracy - bin_.accuracy_low for bin_ in bins],
+                "array": np.array([bin_.accuracy_high for bin_ in bins]) - accuracy,
+                "arrayminus": accuracy - [bin_.accuracy_low for bin_ in bins],
                 "thickness": 1,
                 "width": 3,
             },

@@ -149,7 +149,7 @@ class Candidate:
         except NotPlain as error:
             self.fault = f"cannot be asked: {error}"
         answer = self._receive()
-        if self.fault is not None:
+        if answer is None:
             raise RuntimeError(self.fault)
         if "raised" in answer:
             raise _exception(answer)
@@ -163,6 +163,7 @@ class Candidate:
         return value
 
     def _receive(self) -> dict[str, Any] | None:
+        """What it says; None where it has a fault, before or by this."""
         if self.fault is None:
             try:
                 answer = self._channel.receive()

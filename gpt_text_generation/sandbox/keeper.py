@@ -82,12 +82,14 @@ class Keeper:
         finally:
             for descriptor in (status, *descriptors.values()):
                 os.close(descriptor)
-        self.stdout, self.stderr = self._process.stdout, self._process.stderr
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin is not None and stdout is not None and stderr is not None  # they are pipes
+        self._stdin, self.stdout, self.stderr = stdin, stdout, stderr
         job |= {"role": role, "guards": list(guards), "limits": limits.numbers()}
         job |= {"status": status, "descriptors": dict(descriptors)}
         with suppress(BrokenPipeError):  # of a keeper that did not start, `end` tells
-            self._process.stdin.write(json.dumps(job).encode() + b"\n")
-            self._process.stdin.flush()
+            stdin.write(json.dumps(job).encode() + b"\n")
+            stdin.flush()
 
     def _folder(self, guards: Iterable[str]) -> str | None:
         """A box without files of its own, in memory, gets an empty folder of the system's."""
@@ -104,7 +106,7 @@ class Keeper:
         Or `setup`: why the box could not be made. Nothing where the keeper itself did not come so far.
         """
         with suppress(BrokenPipeError):
-            self._process.stdin.close()
+            self._stdin.close()
         try:
             self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
@@ -121,7 +123,7 @@ class Keeper:
     ) -> None:
         self._process.kill()
         self._process.wait()
-        for stream in self._process.stdin, self.stdout, self.stderr:
+        for stream in self._stdin, self.stdout, self.stderr:
             with suppress(BrokenPipeError):
                 stream.close()
         self._stack.close()

@@ -114,6 +114,12 @@ def test_published_models_stand_beside_ours_on_humaneval_only_and_each_has_a_sou
 
 
 @pytest.mark.usefixtures("every_guard")
+def test_an_empty_name_of_a_set_is_our_own_suite_by_name_too(scripted, tmp_path):
+    config = HumanEvalConfig(data="", samples=0, n_problems=1, run=str(tmp_path))
+    assert code(config, scripted({"": ["\n    return 0"]})).result["problems"] == "our own suite"
+
+
+@pytest.mark.usefixtures("every_guard")
 def test_the_hostile_programs_are_counted(scripted, tmp_path, monkeypatch):
     programs = [each for each in code_benchmark.hostile_programs() if each.name in ("loopback", "environment")]
     monkeypatch.setattr(code_benchmark, "hostile_programs", lambda: programs)

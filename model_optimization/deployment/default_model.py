@@ -5,6 +5,7 @@ folder, by the checksum of what it was made of and how.
 """
 
 import hashlib
+import inspect
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def default_models(source: str = SUBJECT) -> Path:
     weights = Path(source) / "model.safetensors"
     if not weights.is_file():
         raise UserError(f"{source}: the classifier that ships is not here: give a folder of models by --models")
-    made_of = (weights, *(Path(module.__file__) for module in (dynamic_quantization, onnx_conversion)))
+    made_of = (weights, *(Path(inspect.getfile(module)) for module in (dynamic_quantization, onnx_conversion)))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in made_of)).hexdigest()
     folder = cache_folder() / "served" / digest[:16]
     if (folder / "1" / VARIANT).is_file():

@@ -66,19 +66,21 @@ def open_store(config: "ServerConfig") -> ModelStore:
 
 
 class Service:
-    """What the routes share: the models, the batcher and the numbers."""
+    """What the routes share: the models and the batcher, which are there once it is running, and the numbers."""
+
+    store: ModelStore
+    batcher: Batcher
 
     def __init__(self, config: "ServerConfig", store: ModelStore | None) -> None:
-        self.config, self.store = config, store
-        self.batcher: Batcher | None = None
-        self.metrics = ServerMetrics(lambda: self.batcher.waiting_tokens if self.batcher else 0)
+        self.config, self._given = config, store
+        self.metrics = ServerMetrics(lambda: self.batcher.waiting_tokens)
 
     @asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         """Open the model before the server listens. Raises UserError where there is none."""
         config = self.config
         with json_log():
-            self.store = self.store or await asyncio.to_thread(open_store, config)
+            self.store = await asyncio.to_thread(open_store, config) if self._given is None else self._given
             self.metrics.now_serving(self.store.serving.version)
             self.batcher = Batcher(
                 config.token_budget, config.collect_ms, config.queue_tokens, config.workers, self.metrics.on_batch

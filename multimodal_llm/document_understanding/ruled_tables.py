@@ -39,7 +39,7 @@ def find_ruled_table(lines: Sequence[Line], picture: np.ndarray, box: Rectangle)
     for line in lines:
         places = [_holder(word.box, drawn) for word in line.words]
         outside += places.count(None)
-        for number in set(places) - {None}:
+        for number in {place for place in places if place is not None}:
             words = [place for place, holder in enumerate(places) if holder == number]
             first, last = words[0], words[-1]
             left, right = line.words[first].box[0], line.words[last].box[2]

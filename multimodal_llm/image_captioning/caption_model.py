@@ -83,8 +83,8 @@ class Layer(nn.Module):
         super().__init__()
         width, heads, dropout = settings.width, settings.heads, settings.dropout
         self.attend, self.attend_norm = Attention(width, heads, dropout), nn.LayerNorm(width)
-        self.look = Attention(width, heads, dropout) if looks else None
-        self.look_norm = nn.LayerNorm(width) if looks else None
+        if looks:
+            self.look, self.look_norm = Attention(width, heads, dropout), nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, settings.feed_forward * width),
@@ -141,6 +141,7 @@ class CaptionModel(nn.Module):
         """Photos' grid cells (N, cells, 1280), and class probabilities (N, 1000) where the model uses them."""
         x = self.project_norm(self.project(cells)) + self.cell_places  # (N, cells, width)
         if self.classes is not None:
+            assert probabilities is not None
             x = torch.cat([x, self.classes(probabilities.sqrt())[:, None]], 1)
         mask = None
         if self.training and self.settings.cell_dropout:

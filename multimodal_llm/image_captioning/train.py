@@ -135,7 +135,7 @@ def _train_on(photos: "list[CaptionedPhoto]", config: TrainConfig, run: RunFolde
         log.info("the time is up: give the same command to go on")
         return {"finished": False, "output": config.output, "seconds": timer.seconds}
     if config.start and config.start_share:
-        _mix_with_start(config, model)
+        _mix_with_start(config.start, config.start_share, model)
     SmallCaptioner(model, vocabulary, encoder).save(run.path)
     scores = held_out_scores(model, test, vocabulary, beams=5) if config.held_out else {}
     result: dict[str, Any] = {f"held_out_{name}": value for name, value in scores.items()}
@@ -206,16 +206,16 @@ def _copy_weights(folder: str, model: Any, vocabulary: Any) -> None:
         raise UserError(f"--start {folder}: has another shape: give its width and layers as options") from error
 
 
-def _mix_with_start(config: TrainConfig, model: Any) -> None:
+def _mix_with_start(folder: str, share: float, model: Any) -> None:
     """Bring the weights towards those of the start, on the straight line between (WiSE-FT, arXiv 2109.01903).
 
     What is learnt last is learnt at the cost of something else; in between is often better than either end.
     """
     from multimodal_llm.image_captioning.captioner import SmallCaptioner
 
-    before = SmallCaptioner.load(config.start, "cpu").model.state_dict()
+    before = SmallCaptioner.load(folder, "cpu").model.state_dict()
     after = model.state_dict()
-    model.load_state_dict({name: after[name].lerp(before[name].to(after[name]), config.start_share) for name in after})
+    model.load_state_dict({name: after[name].lerp(before[name].to(after[name]), share) for name in after})
 
 
 SHAPE = (

@@ -162,8 +162,9 @@ class Trainer:
         rarity = np.array([self.rarity[question.text, question.answer] for question in own])
         chosen = self.random.choice(len(own), n_own, replace=len(own) < n_own, p=rarity / rarity.sum())
         asked = [words.Asked(own[i].text, own[i].answer) for i in chosen]
-        for i in self.random.integers(len(self.rewordings), size=n - n_own) if n > n_own else ():
-            asked.append(words.ask(self.rewordings[i], facts, bool(self.random.random() < 0.5), self.random))
+        if facts is not None and n > n_own:
+            for i in self.random.integers(len(self.rewordings), size=n - n_own):
+                asked.append(words.ask(self.rewordings[i], facts, bool(self.random.random() < 0.5), self.random))
         return asked
 
     def train_ids(self) -> list[str]:

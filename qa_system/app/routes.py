@@ -62,16 +62,15 @@ Name = Annotated[str, Query(min_length=1, max_length=1_000, description="What th
 
 
 class Service:
-    """What the routes share: the library, the questions and the numbers."""
+    """What the routes share: the library and the questions, which are there once it is running, and the numbers."""
+
+    library: Library
+    asking: Asking
 
     def __init__(self, config: "ServerConfig", generator: AnswerGenerator | None) -> None:
-        self.config, self.generator = config, generator
-        self.library: Library | None = None
-        self.asking: Asking | None = None
+        self.config, self._given = config, generator
         self.metrics = ServerMetrics(
-            lambda: self.asking.waiting() if self.asking else 0,
-            lambda: self.library.waiting_uploads() if self.library else 0,
-            lambda: len(self.library.store) if self.library else 0,
+            lambda: self.asking.waiting(), lambda: self.library.waiting_uploads(), lambda: len(self.library.store)
         )
 
     @asynccontextmanager
@@ -79,8 +78,8 @@ class Service:
         """Open store and models before the server listens. Raises UserError where that cannot be."""
         config = self.config
         with json_log():
-            await asyncio.to_thread(self._open)
-            self.asking = Asking(self.generator, config.askers, config.queue_questions, config.answer_within_s)
+            generator = await asyncio.to_thread(self._open)
+            self.asking = Asking(generator, config.askers, config.queue_questions, config.answer_within_s)
             log.info("ready", extra={"facts": {"store": config.store, "passages": len(self.library.store)}})
             yield
             self.asking.close()
@@ -88,7 +87,8 @@ class Service:
             self.library.store.close()
             log.info("stopped")
 
-    def _open(self) -> None:
+    def _open(self) -> AnswerGenerator:
+        """The generator, warm; the library is at work then."""
         from qa_system.store import open_store
 
         config = self.config
@@ -96,13 +96,14 @@ class Service:
             import torch
 
             torch.set_num_threads(config.threads)
-        if self.generator is None:
+        generator = self._given
+        if generator is None:
             store = open_store(config.store, config.embedding, create=True)
             settings = AnswerSettings(generator=config.generator, k=config.k, threshold=config.threshold)
-            self.generator = AnswerGenerator(store, settings)
-        store = self.generator.store
+            generator = AnswerGenerator(store, settings)
+        store = generator.store
         store.embedder.encode(["warm"], "query")
-        self.generator.answer("What is in the store?")
+        generator.answer("What is in the store?")
         limits = LibraryConfig(
             max_mb=config.max_mb,
             max_pages=config.max_pages,
@@ -113,6 +114,7 @@ class Service:
         )
         self.library = Library(store, Path(config.uploads or config.store), limits)
         self.library.start()
+        return generator
 
     async def upload(self, name: str, request: Request) -> JobLine:
         source = safe_name(name)

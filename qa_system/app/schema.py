@@ -188,6 +188,6 @@ def event_sent(event: Event) -> bytes:
     """`passages` (a list), `token` ({"text"}), or `answer` (an AnswerResponse)."""
     if event.kind == "passages":
         return server_sent("passages", [passage(hit).model_dump() for hit in event.hits])
-    if event.kind == "token":
-        return server_sent("token", {"text": event.text})
-    return server_sent("answer", answer_response(event.answer).model_dump())
+    if event.answer is not None:
+        return server_sent("answer", answer_response(event.answer).model_dump())
+    return server_sent("token", {"text": event.text})

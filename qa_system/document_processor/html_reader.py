@@ -47,7 +47,7 @@ def html_lines(html: str) -> list[Line]:
     root = _Place(0, 0, "paragraph", 0, True, False)
     places = {tree.body.mem_id: root}
     for node in tree.body.traverse(include_text=True):
-        above = places.get(node.parent.mem_id, root) if node.mem_id != tree.body.mem_id else root
+        above = root if node.parent is None else places.get(node.parent.mem_id, root)
         if node.tag == "-text":
             if above.seen:
                 gathered.add(node.text_content or "", above)
@@ -101,12 +101,11 @@ class _Gathered:
             self.text += re.sub(r"\s+", " ", text)
 
     def end_line(self) -> None:
-        place = self.place
-        exact = place is not None and place.exact
-        text = self.text.rstrip() if exact else re.sub(r" +", " ", self.text).strip()
+        place, text = self.place, self.text
         self.text, self.place = "", None
-        if not text.strip():
+        if place is None or not text.strip():  # without a place it is white space alone
             return
+        text = text.rstrip() if place.exact else re.sub(r" +", " ", text).strip()
         joint = place.joint if place.block != self.last_block else "row"
         self.last_block = place.block
         self.lines.append(Line(text, joint, heading=place.heading))

@@ -244,6 +244,7 @@ def _lines(found: dict[int, list[Piece]], width: float, height: float) -> list[L
         pieces = [piece._replace(text=piece.text.replace(UNKNOWN, "")) for piece in pieces]
         size = (width, height) if quarter % 2 == 0 else (height, width)
         for line in lines_in_order(pieces):
+            assert line.box is not None  # on a page each has one
             line.box = turn_box(line.box, -quarter, *size)
             line.size = line.size if rank == 0 else 0.0  # a stamp in the margin is no heading
             lines.append(line)
@@ -281,5 +282,6 @@ def _recognise(page: Any, width: float, height: float) -> list[Line]:
         pieces.append(Piece(line.text, box, usual if 0.7 * usual < high < 1.4 * usual else high))
     lines = lines_in_order(pieces)
     for each in lines:
+        assert each.box is not None  # on a page each has one
         each.box = turn_box(each.box, -read.turns, *size)
     return lines

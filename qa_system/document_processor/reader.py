@@ -135,6 +135,7 @@ class DocumentReader:
                             self._end_worker()
                             raise Unreadable("too large", f"{opened} pages, more than {self.config.max_pages}")
                     if "page" in message:
+                        assert opened is not None  # the number of pages comes before them
                         number, width, height, status, reason, lines = message["page"]
                         page = ReadPage(number, width, height, status, reason, [_line(values) for values in lines])
                         read.append(page)
@@ -191,12 +192,15 @@ class _Worker:
             stderr=subprocess.DEVNULL,
             bufsize=0,
         )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None  # they are pipes
+        self._stdin, self._stdout = stdin, stdout
         self._unread = b""
 
     def ask(self, request: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
         """The answers to a request. Raises _WorkerDied if one does not come in time or the process ends."""
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._stdin.write(json.dumps(request).encode() + b"\n")
         except BrokenPipeError as error:
             raise self._death() from error
         while True:
@@ -206,7 +210,7 @@ class _Worker:
                 return
 
     def _next_line(self, seconds: float) -> bytes:
-        pipe = self._process.stdout.fileno()
+        pipe = self._stdout.fileno()
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             while b"\n" not in self._unread:
@@ -226,5 +230,5 @@ class _Worker:
     def end(self) -> None:
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._stdin, self._stdout):
             pipe.close()

@@ -66,13 +66,13 @@ def _without(lines: list[Line], running: set[int]) -> list[Line]:
 
 def in_margins(page: ReadPage) -> Iterator[tuple[str, Line]]:
     """Lines in the upper and in the lower margin, with its name."""
-    placed = [line for line in page.lines if line.box is not None and line.text.count("\t") < MOST_CELLS]
-    placed.sort(key=lambda line: line.box[1])
-    for place, line in enumerate(placed[:MOST_LINES]):
-        if line.box[3] < (MARGIN if place else OUTERMOST) * page.height:
+    placed = [(line.box, line) for line in page.lines if line.box is not None and line.text.count("\t") < MOST_CELLS]
+    placed.sort(key=lambda each: each[0][1])
+    for place, (box, line) in enumerate(placed[:MOST_LINES]):
+        if box[3] < (MARGIN if place else OUTERMOST) * page.height:
             yield "above", line
-    for place, line in enumerate(placed[: -MOST_LINES - 1 : -1]):
-        if line.box[1] > (1 - (MARGIN if place else OUTERMOST)) * page.height:
+    for place, (box, line) in enumerate(placed[: -MOST_LINES - 1 : -1]):
+        if box[1] > (1 - (MARGIN if place else OUTERMOST)) * page.height:
             yield "below", line
 
 

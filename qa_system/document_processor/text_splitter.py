@@ -125,8 +125,9 @@ def _ends_sentence(text: str, line_start: int, found: re.Match[str]) -> bool:
     if found[0][0] != "." or found[0].startswith(".."):
         return True
     before = BEFORE_DOT.search(text[max(line_start, found.start() - LONGEST_ABBREVIATION) : found.start()])
-    word = before[0].lower() if before else ""
-    initial = len(word) == 1 and before[0].isupper() and before[0] != "I"
+    written = before[0] if before else ""
+    word = written.lower()
+    initial = len(word) == 1 and written.isupper() and written != "I"
     numbered = word in BEFORE_NUMBERS and after is not None and after[1].isdigit()
     return word not in ABBREVIATIONS and not numbered and not initial
 

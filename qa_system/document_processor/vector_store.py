@@ -255,13 +255,15 @@ class VectorStore:
             if self.dense is None:
                 width = self._reader.execute("SELECT value FROM settings WHERE name = 'width'").fetchone()
                 self.dense = DenseIndex(int(width[0])) if width else None
-            if gone:
+            if gone and self.dense is not None:
                 self.sparse.remove(gone)
                 self.dense.remove(gone)
                 self._chinese.difference_update(gone)
             query = "SELECT row, terms, vector, chinese FROM chunks WHERE row > ? ORDER BY row"
             added = self._reader.execute(query, (self._last_row,))
             while batch := added.fetchmany(4096):
+                if self.dense is None:
+                    raise ValueError("the width of its vectors is missing")
                 rows = [row for row, *_ in batch]
                 self.sparse.add((row, terms.split()) for row, terms, *_ in batch)
                 vectors = np.frombuffer(b"".join(vector for _, _, vector, _ in batch), dtype="<f4")

@@ -116,6 +116,7 @@ class AnswerGenerator:
             sure = found.confidence if found else 0.0
             yield _last(Answer(question, "", (), hits, True, reason(why, question), sure, "extractive"))
             return
+        assert found is not None  # else there is a reason
         note = ""
         if self.settings.generator == "smollm2" and is_han(question):
             note = reason("English only", question, generator="smollm2")

@@ -24,6 +24,7 @@ NUMBER = re.compile(
 )
 NAME = re.compile(r"[A-Z][\w'-]+(?: (?:(?:of|the|de|von|van) )*[A-Z][\w'-]+)*")
 WORD = re.compile(r"\w+(?:['-]\w+)*")
+WORD_OR_END = re.compile(rf"{WORD.pattern}|\Z")
 WHO = ("who", "what", "which", "where", "who", "what")
 
 
@@ -36,8 +37,8 @@ def phrases(sentence: str) -> tuple[tuple[int, int, str], ...]:
         if match.start() > 0 and first not in STOP_WORDS or (" " in match[0] and first not in STOP_WORDS):
             found.append((*match.span(), "name"))
     run: list[re.Match[str]] = []
-    for word in [*WORD.finditer(sentence), None]:
-        goes_on = word is not None and word[0].lower() not in STOP_WORDS and word[0].islower()
+    for word in WORD_OR_END.finditer(sentence):
+        goes_on = word[0].lower() not in STOP_WORDS and word[0].islower()  # the end does not
         if goes_on and (not run or sentence[run[-1].end() : word.start()] == " "):
             run.append(word)
             continue

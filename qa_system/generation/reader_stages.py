@@ -109,7 +109,7 @@ class Stages:
             made = {"encoder": config.encoder, "confidence": NOTHING, "hardware": hardware()}
             save_reader(network, target, config.rank, config.word_rank, **made)
 
-    def fold(self, fold: int) -> dict[str, float]:
+    def fold(self, fold: int) -> dict[str, float | None]:
         """The scores of the reader that was trained without this fold, on it."""
         from qa_system.generation.reader import Reader, read_examples
         from qa_system.generation.reader_training import scores
@@ -117,7 +117,7 @@ class Stages:
         target = self.folder / f"fold-{fold}"
         self.student(fold, target)
 
-        def score() -> dict[str, float]:
+        def score() -> dict[str, float | None]:
             reader, held = Reader(target), self.part(fold, held_out=True)
             return scores(held, read_examples(reader.network, reader.cutter, held, self.bf16))
 
@@ -139,7 +139,7 @@ class Stages:
         )
         sure, holds, kind = sure[best], holds[best] == 1, kind[best]
         threshold = float(np.quantile(sure[holds], LOST)) if holds.any() else 0.0
-        report = {"answered": float((sure[kind == 0] >= threshold).mean())}
+        report: dict[str, float | None] = {"answered": float((sure[kind == 0] >= threshold).mean())}
         for name, other in (("abstain_auroc", 1), ("out_of_collection_auroc", 2)):
             asked = (kind == 0) | (kind == other)
             report[name] = auroc(sure[asked], kind[asked] == 0)

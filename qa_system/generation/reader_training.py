@@ -215,7 +215,7 @@ def questions_of_epoch(
     return of_epoch
 
 
-def scores(examples: Sequence[Example], spans: Sequence[Span]) -> dict[str, float]:
+def scores(examples: Sequence[Example], spans: Sequence[Span]) -> dict[str, float | None]:
     """EM and F1 on answerable questions, an answer always given, and how well its signs tell whether there is one."""
     from qa_system.evaluation.answer_quality import auroc, exact_match, token_f1
 

@@ -91,7 +91,7 @@ def train_reader(config: TrainReaderConfig) -> dict[str, Any]:
     write_json(output / SETTINGS, {**made, "confidence": confidence["fitted"]})
     passages = {texts[each.source][each.start : each.end] for each in asked}
     save_ids(output, [*(each.question for each in asked), *passages])
-    scores = {name: sum(fold[name] for fold in folds) / len(folds) for name in folds[0] if name != "n"}
+    scores = {name: _mean([fold[name] for fold in folds]) for name in folds[0] if name != "n"}
     summary = {"cross_validation": scores, **confidence, "articles": train, "questions": len(asked), **provenance()}
     summary["hardware"] = made["hardware"]  # of its training, which may have been long ago and elsewhere
     write_json(output / "summary.json", summary)
@@ -99,10 +99,17 @@ def train_reader(config: TrainReaderConfig) -> dict[str, Any]:
     return {"output": str(output), **scores, "threshold": confidence["fitted"]["threshold"]}
 
 
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where a fold has no such score: what tells questions without an answer, of a set that has none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
 def card(config: TrainReaderConfig, summary: dict[str, Any], size: int) -> str:
     """The model card, in Markdown."""
     scores, sure = summary["cross_validation"], summary["confidence"]
-    rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in {**scores, **sure}.items())
+    shown = {name: "–" if value is None else f"{value:.3f}" for name, value in {**scores, **sure}.items()}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
     flags = " --hold_out true" if config.hold_out else ""
     return f"""# {Path(config.output).name}
 

@@ -8,7 +8,7 @@ import pytest
 
 from qa_system.evaluation.squad import read_squad
 from qa_system.generation.cloze import cloze_examples, deceive, hard_negatives, phrases, question_for
-from qa_system.generation.reader_windows import Example, Windows, token_spans
+from qa_system.generation.reader_windows import Example, Span, Windows, token_spans
 from shared.errors import UserError
 
 WORDS = "what who when where which how many the a of in was is by opened built king queen tower iron wall sea stone"
@@ -185,6 +185,33 @@ def test_another_file_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "other.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match="--data"):
         read_squad(tmp_path / "other.json")
+
+
+def test_a_set_whose_questions_all_have_answers_leaves_open_how_well_others_are_told(tmp_path, monkeypatch, capsys):
+    from qa_system.generation import reader_stages, train_reader
+    from qa_system.generation.reader import SETTINGS
+    from qa_system.generation.reader_training import scores
+
+    class Trained:
+        def __init__(self, config, texts, asked):
+            self.folder = tmp_path / "stages"
+
+        def fold(self, number):
+            examples = [Example("where?", "in rome", ((3, 7),), str(number), "a")]
+            return scores(examples, [Span(3, 7, 0.5, 0.5)])
+
+        def confidence(self):
+            return {"fitted": {"threshold": 0.5}, "confidence": {"answered": 1.0, "abstain_auroc": None}}
+
+        def student(self, fold, target):
+            (target / SETTINGS).write_text('{"hardware": "-"}', encoding="utf-8")
+            (target / "reader.safetensors").touch()
+
+    monkeypatch.setattr(reader_stages, "Stages", Trained)
+    train_reader.main(["--data", str(squad_file(tmp_path / "squad.json")), "--output", str(tmp_path)])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (found["f1"], found["auroc"]) == (1.0, None)
+    assert "| auroc | – |" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

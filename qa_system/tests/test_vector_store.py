@@ -157,6 +157,16 @@ def test_a_store_of_another_model_or_analysis_is_refused(store, make_document, h
         VectorStore(store.folder, hashed_words)
 
 
+def test_a_store_that_lost_the_width_of_its_vectors_is_damaged(store, make_document, hashed_words):
+    store.add(*make_document("a.txt", ["one"]))
+    with sqlite3.connect(store.folder / FILE) as file:
+        file.execute("DELETE FROM settings WHERE name = 'width'")
+    other = VectorStore(store.folder, hashed_words)
+    with pytest.raises(UserError, match="damaged .*width.*: ingest anew"), other.view():
+        pass
+    other.close()
+
+
 @pytest.mark.parametrize("change", [{"fingerprint": "v2"}, {"width": 32}])
 def test_another_version_of_the_model_cannot_add(store, make_document, hashed_words, change):
     store.add(*make_document("a.txt", ["one"]))
