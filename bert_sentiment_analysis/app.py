@@ -17,11 +17,7 @@ def main() -> None:
     say = partial(words, language)
     st.title(phrase("app.page.bert_sentiment_analysis", language))
     folders = find_models()
-    if not folders:
-        st.warning(say("no_models"))
-        st.code(TRAINING, language="bash", wrap_lines=True)
-        st.stop()
-    model = choose_model(folders, say)
+    model = choose_model(folders, say) if folders else count_words(say)
     if model is None:
         return
     page = Page(model, language, say)
@@ -51,6 +47,20 @@ def choose_model(folders: list[Path], say: Say) -> Model | None:
         if (card := folder / "README.md").is_file():
             with st.sidebar.expander(say("card")):
                 st.markdown(card.read_text(encoding="utf-8"))
+    return model
+
+
+def count_words(say: Say) -> Model | None:
+    """Where no encoder is: counted words, and a banner that says so; None where there are no texts to learn from."""
+    with st.spinner(say("counting_words")):
+        model = load_or_say(None, say)
+    if model is not None and model.counted is not None:
+        labels, probabilities = model.counted.held_out
+        accuracy = (probabilities.argmax(1) == labels).mean()
+        st.warning(say("no_models", accuracy=f"{accuracy:.1%}", n=f"{len(labels):,}"))
+        st.code(TRAINING, language="bash", wrap_lines=True)
+        kind = say("kind.classification", n=len(model.classes))
+        st.sidebar.caption(say("counted_facts", kind=kind, params=f"{model.counted.n_params:,}"))
     return model
 
 

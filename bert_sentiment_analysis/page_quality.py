@@ -18,7 +18,7 @@ from bert_sentiment_analysis.evaluation.visualization import (
     risk_coverage_curves,
     roc_curves,
 )
-from bert_sentiment_analysis.page_models import Page, model_name
+from bert_sentiment_analysis.page_models import Model, Page, model_name
 from bert_sentiment_analysis.published import PUBLISHED_R
 from shared.page import chart
 from shared.phrases import has_phrase, phrase
@@ -35,13 +35,17 @@ HEIGHT, MARGIN = 400, {"t": 70, "b": 10, "l": 60, "r": 10}
 def show(page: Page) -> None:
     say = page.say
     st.subheader(say("held_out"))
-    found = read_held_out(page.model.folder / HELD_OUT, len(page.model.classes))
+    found = held_out(page.model)
     if page.model.rates:
         st.info(say("rates_only"))
     elif found is None:
         st.info(say("no_held_out", file=HELD_OUT))
     else:
-        st.markdown(say("held_out_lead", name=model_name(page.model.folder, say), n=f"{len(found[0]):,}"))
+        n = f"{len(found[0]):,}"
+        if page.model.folder is None:
+            st.markdown(say("held_out_counted", n=n))
+        else:
+            st.markdown(say("held_out_lead", name=model_name(page.model.folder, say), n=n))
         measured(page, *found, "held-out")
     _domains(page)
     for name in ("ladder", "fine_tune"):
@@ -134,6 +138,13 @@ def _cell(value: Any, page: Page) -> str:
     if has_phrase(f"sentiment.page.row.{value}"):
         return page.say(f"row.{value}")
     return "–" if value is None else domain_name(str(value), page.language)
+
+
+def held_out(model: Model) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels (N,) and the model's probabilities (N, C) of texts that it never saw; None where none are kept."""
+    if model.counted:
+        return model.counted.held_out
+    return None if model.folder is None else read_held_out(model.folder / HELD_OUT, len(model.classes))
 
 
 def read_held_out(file: Path, n_classes: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -100,7 +100,8 @@ def _show_words(page: Page, text: str) -> None:
     with st.expander(say("words_how")):
         unit = say("rating") if page.model.rates else say("log_odds")
         numbers = {"start": f"{found.start:+.2f}", "answer": f"{found.answer:+.2f}", "error": f"{found.error:.3f}"}
-        st.markdown(say("words_sum", unit=unit, **numbers))
+        how = "words_sum" if page.model.folder else "counted_words_sum"
+        st.markdown(say(how, unit=unit, **numbers))
 
 
 def phrase_of(page: Page, name: str) -> str:

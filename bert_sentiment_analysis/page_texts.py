@@ -28,7 +28,7 @@ SHOWN_REASONS = 100
 def show(page: Page) -> None:
     say = page.say
     st.markdown(say("many", rows=f"{MOST_ROWS:,}", mb=MOST_MB))
-    folder = page.model.folder
+    folder = page.model.folder or Path("RUN")  # counted words are of this page alone
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     st.code(f"python -m bert_sentiment_analysis.predict --run {folder} --file FILE --output answers.jsonl",
             language="bash", wrap_lines=True)  # fmt: skip
@@ -130,7 +130,7 @@ def _show_answers(page: Page, rows: Rows, texts: Sequence[str], answers: Sequenc
         say(number): st.column_config.NumberColumn(format=shape),
     }
     st.dataframe(table, hide_index=True, column_config=config, key="results")
-    name = f"{page.model.folder.name}.csv"
+    name = f"{page.model.folder.name if page.model.folder else 'counted_words'}.csv"
     st.download_button(say("download"), as_csv(rows.numbers, texts, answers), name, "text/csv", key="download")
 
 

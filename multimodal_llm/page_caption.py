@@ -6,7 +6,7 @@ import streamlit as st
 from PIL import Image
 
 from multimodal_llm.image_captioning.captioner import Caption, left_out, load_captioner
-from multimodal_llm.page_pictures import Say, photo_or_sample
+from multimodal_llm.page_pictures import Say, banner, photo_or_sample
 from shared.errors import UserError
 
 UNSURE = 0.4  # mean probability of a word below which the sentence is called a guess; a choice, not a measurement
@@ -14,8 +14,7 @@ UNSURE = 0.4  # mean probability of a word below which the sentence is called a 
 
 def show(say: Say) -> None:
     st.markdown(say("caption_lead"))
-    if reason := left_out():
-        st.info(say("captioner_left_out", reason=reason))
+    banner(say, "captioner_left_out", left_out())
     left, right = st.columns([2, 3], gap="large")
     with left:
         picture = photo_or_sample(say, "caption", note=say("caption_sample_help"))

@@ -17,6 +17,7 @@ from multimodal_llm.document_understanding.fields import find_fields
 from multimodal_llm.document_understanding.layout_analysis import read_sheet, upright
 from multimodal_llm.document_understanding.marks import ANSWER as ANSWER_COLOUR
 from multimodal_llm.document_understanding.marks import boxed, fields_drawn
+from multimodal_llm.document_understanding.reasons import in_words
 from multimodal_llm.document_understanding.sheets import count_sheets, open_sheets
 from multimodal_llm.page_pictures import LARGEST_MB, Say
 from shared.errors import UserError
@@ -27,19 +28,6 @@ VIEWS = ("blocks", "fields", "plain")
 TALLEST = 1400  # pixels of a page as it is shown
 EXAMPLES = {"receipt": 3, "invoice_zh": 3, "paper": 3}
 """How many questions there are to try for each sample: `documents_try.SAMPLE.NUMBER` in the phrases."""
-REASONS = {
-    "nothing on these pages is called what is asked for": "not_called",
-    "the question names nothing": "names_nothing",
-    "the question is empty": "empty_question",
-    "characters, more than the page": "long_question",
-    "the page is blank": "blank",
-    "no text was found": "no_text",
-    "it is encrypted": "encrypted",
-    "its password is another": "wrong_password",
-    "the PDF is damaged": "damaged",
-    "the PDF has no pages": "no_pages",
-}
-"""Parts of reasons that document_understanding gives in English, and their keys: `documents_reason.KEY`."""
 
 
 def show(say: Say) -> None:
@@ -154,19 +142,10 @@ def asked(page: Page, sample: str | None, say: Say) -> Answer | None:
         return None
     if reply.found:
         st.success(f"**{plain(reply.text)}**")
-        st.caption(say("documents_because", share=f"{reply.confidence:.0%}", reason=plain(reply.reason)))
+        st.caption(say("documents_because", share=f"{reply.confidence:.0%}", reason=plain(in_words(reply.reason, say))))
     else:
         st.warning(say("documents_no_answer", reason=plain(in_words(reply.reason, say))))
     return reply
-
-
-def in_words(reason: str, say: Say) -> str:
-    """A reason in the page's language; as it came, where the phrases have no words for it."""
-    for part, key in REASONS.items():
-        if part in reason:
-            _, _, nearest = reason.partition("; the nearest is ")
-            return say(f"documents_reason.{key}") + (say("documents_nearest", name=nearest) if nearest else "")
-    return reason
 
 
 def type_question(text: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from multimodal_llm.image_captioning.captioner import FREE_ONLY, FREE_ONLY_REASON, NOT_HERE
 from multimodal_llm.images import load_image
 from multimodal_llm.visual_question_answering.drawings import draw
 from shared.errors import UserError
@@ -13,6 +14,8 @@ from shared.page import choice_key
 
 LARGEST_MB = 25
 SAMPLES = ("temple", "flower", "drawing")
+
+LEFT_OUT = {FREE_ONLY_REASON: "free_only", NOT_HERE: "not_here"}  # why weights are not in use, and its phrase
 
 
 class Say(Protocol):
@@ -35,6 +38,12 @@ def photo_or_sample(say: Say, key: str, default: str | None = None, note: str | 
         help=note,
     )
     return None if name is None else sample(name)
+
+
+def banner(say: Say, key: str, reason: str | None) -> None:
+    """Say that something poorer answers, where the weights that ship are left out for this reason."""
+    if reason:
+        st.info(say(key, reason=say(f"left_out.{LEFT_OUT[reason]}", name=FREE_ONLY)))
 
 
 def picture_in(file: Any, say: Say) -> Image.Image | None:

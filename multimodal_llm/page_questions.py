@@ -1,14 +1,16 @@
 """The demo page's second part: draw a shape or drop a picture, ask about it, and see when the answer is a guess."""
 
+from pathlib import Path
+
 import numpy as np
 import streamlit as st
 from PIL import Image
 
 from multimodal_llm.page_pictures import LARGEST_MB, Say, picture_in
-from multimodal_llm.visual_question_answering.config import SHIPPED
+from multimodal_llm.visual_question_answering.config import PROJECT, SHIPPED
 from multimodal_llm.visual_question_answering.data_loader import COLORS, SHAPES
 from multimodal_llm.visual_question_answering.drawings import PICTURE_KINDS, draw, draw_shape
-from multimodal_llm.visual_question_answering.vqa_system import WEIGHTS, Answer, ShapesVqa
+from multimodal_llm.visual_question_answering.vqa_system import SETTINGS, WEIGHTS, Answer, ShapesVqa
 from shared.errors import UserError
 from shared.page import choice_key
 
@@ -30,10 +32,13 @@ TRAINING = "python -m multimodal_llm.visual_question_answering.train"
 
 def show(say: Say) -> None:
     st.markdown(say("questions_lead"))
-    if not (SHIPPED / WEIGHTS).is_file():
+    folder = find_weights()
+    if folder is None:
         st.warning(say("no_vqa"))
         st.code(TRAINING, language="bash")
         return
+    if folder != SHIPPED:
+        st.info(say("own_vqa", folder=folder))
     left, right = st.columns(2, gap="large")
     with left:
         picture = chosen_picture(say)
@@ -44,7 +49,18 @@ def show(say: Say) -> None:
         if picture is None:
             st.info(say("no_picture"))
         elif question:
-            answer(picture, question, say)
+            answer(folder, picture, question, say)
+
+
+def find_weights() -> Path | None:
+    """The folder of the weights that ship, else that of the newest training below the current folder, or none.
+
+    The demo and the training command write to outputs/demo and runs, the settings last.
+    """
+    if (SHIPPED / WEIGHTS).is_file():
+        return SHIPPED
+    own = [*Path("outputs/demo", PROJECT).glob(SETTINGS), *Path("runs", PROJECT).glob(f"*/{SETTINGS}")]
+    return max(own, key=lambda file: file.stat().st_mtime).parent if own else None
 
 
 def chosen_picture(say: Say) -> Image.Image | None:
@@ -106,10 +122,10 @@ def asked(say: Say) -> str:
     return question
 
 
-def answer(picture: Image.Image, question: str, say: Say) -> None:
+def answer(folder: Path, picture: Image.Image, question: str, say: Say) -> None:
     try:
         with st.spinner(say("looking")):
-            [found] = system().answer(picture, [question])
+            [found] = system(folder).answer(picture, [question])
     except UserError as error:
         st.error(say("fault", reason=error))
         return
@@ -133,6 +149,6 @@ def probabilities(found: Answer, say: Say) -> list[dict[str, object]]:
     return [{say("answer"): say(f"word.{name}"), say("probability"): share} for name, share in everything.items()]
 
 
-@st.cache_resource(show_spinner=False)
-def system() -> ShapesVqa:
-    return ShapesVqa.load(SHIPPED)
+@st.cache_resource(show_spinner=False, max_entries=2)
+def system(folder: Path) -> ShapesVqa:
+    return ShapesVqa.load(folder)

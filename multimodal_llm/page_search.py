@@ -14,7 +14,7 @@ from multimodal_llm.clip_applications.query import Query, parse
 from multimodal_llm.clip_applications.spaces import CHINESE, DEFAULT, FREE, NamedSpace, load_space
 from multimodal_llm.image_search import parts
 from multimodal_llm.images import load_image
-from multimodal_llm.page_pictures import LARGEST_MB, Say, picture_in
+from multimodal_llm.page_pictures import LARGEST_MB, Say, banner, picture_in
 from shared.errors import UserError
 
 FOLDER = "runs/multimodal_llm/page-index"  # of the page's index, one for each space
@@ -24,6 +24,7 @@ THUMBNAIL = 320  # pixels of the side
 
 def show(say: Say) -> None:
     st.markdown(say("search_lead"))
+    banner(say, "space_left_out", left_out())
     with st.expander(say("collection"), expanded=not photos_in_index()):
         bring_up_to_date(say)
     if not photos_in_index():

@@ -5,6 +5,7 @@ python -m multimodal_llm.quickstart --output outputs/demo/multimodal_llm
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,18 +193,29 @@ def document() -> tuple[list[dict[str, Any]], list[tuple[Any, str]]]:
     page = read_picture(picture)
     fields = find_fields([page])
     rows: list[dict[str, Any]] = [
-        {"asked": both(f"multimodal.page.documents_field.{name}"), "answer": found.value, "because": found.why}
+        {"asked": both(f"multimodal.page.documents_field.{name}"), "answer": found.value, "because": told(found.why)}
         for name, found in fields.items()
     ]
     replies = [answer(question, [page]) for question in ASKED_OF_RECEIPT]
     rows += [
-        {"asked": question, "answer": reply.text or "–", "because": reply.reason}
+        {"asked": question, "answer": reply.text or "–", "because": told(reply.reason)}
         for question, reply in zip(ASKED_OF_RECEIPT, replies, strict=True)
     ]
     return rows, [
         (fields_drawn(picture, page, fields), ", ".join(fields)),
         (drawn(picture, page, replies[0]), ASKED_OF_RECEIPT[0]),
     ]
+
+
+def told(reason: str) -> dict[str, str]:
+    """What speaks for an answer of a document, or against one, in both languages."""
+    from multimodal_llm.document_understanding.reasons import in_words
+    from shared.phrases import LANGUAGES, phrase
+
+    def say(language: "Language", key: str, **values: object) -> str:
+        return phrase(f"multimodal.page.{key}", language, **values)
+
+    return {language: in_words(reason, partial(say, language)) for language in LANGUAGES}
 
 
 def as_figure(picture: Any) -> "go.Figure":

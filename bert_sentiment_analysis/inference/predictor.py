@@ -64,6 +64,7 @@ class Predictor:
             raise UserError(f"token_budget {token_budget}: give at least 1")
         chosen = choose_device(device).value
         self.classifier = classifier.eval().to(chosen)
+        self.settings = classifier.settings
         self.precision = choose_precision(precision, chosen, classifier.encoder.config.hidden_size).value
         self.token_budget = token_budget
         fitted = classifier.settings.abstain_below or 0.0
@@ -93,10 +94,7 @@ class Predictor:
     def _predict_chunk(self, texts: Sequence[object], first: int) -> Iterator[Prediction]:
         rows = check_texts(texts)
         cleaned = [clean(example.text) for example in rows.examples]
-        logits = predict_logits(
-            self.classifier, cleaned, precision=self.precision, token_budget=self.token_budget
-        )  # (N, C)
-        answers = dict(zip(rows.numbers, self._answer(logits), strict=True))
+        answers = dict(zip(rows.numbers, self._answer(self.logits(cleaned)), strict=True))
         for number in range(1, len(texts) + 1):
             row = first + number - 1
             if number in answers:
@@ -104,8 +102,12 @@ class Predictor:
             else:
                 yield Prediction(row, error=rows.skipped[number])
 
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Logits (N, C) of cleaned texts."""
+        return predict_logits(self.classifier, texts, precision=self.precision, token_budget=self.token_budget)
+
     def _answer(self, logits: np.ndarray) -> Iterator[dict]:
-        settings = self.classifier.settings
+        settings = self.settings
         if settings.head == "rating":
             yield from ({"rating": float(value), "label": _by_sign(value)} for value in logits[:, 0])
             return

@@ -75,9 +75,19 @@ def _vader() -> Any:
 
 
 def tfidf(splits: Splits, folder: Path) -> Answers:
-    """TF-IDF of words and pairs of words, and a logistic regression on it.
+    """TF-IDF of words and pairs of words, and a logistic regression on it."""
+    with Timer() as timer:
+        vectorizer, model = fit_tfidf(splits)
+    with Timer() as answering:
+        answers = model.predict(vectorizer.transform(_cleaned(splits.test)))
+    params = n_weights(model) + len(vectorizer.idf_)
+    return Answers(answers.tolist(), timer.seconds, answering.rate(len(answers)), params)
 
-    Of Chinese and other writing without spaces single characters and pairs of them are counted instead.
+
+def fit_tfidf(splits: Splits) -> tuple[Any, Any]:
+    """A vectorizer and a logistic regression of scikit-learn's, for cleaned texts.
+
+    Of Chinese and other writing without spaces single characters and pairs of them are counted instead of words.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -85,13 +95,8 @@ def tfidf(splits: Splits, folder: Path) -> Answers:
     # scikit-learn's own pattern leaves out words of one letter.
     units = {"analyzer": "char"} if unspaced else {"token_pattern": r"(?u)\b\w+\b"}
     vectorizer = TfidfVectorizer(**units, ngram_range=(1, 2), sublinear_tf=True, max_features=MOST_WORDS)
-    with Timer() as timer:
-        trained = vectorizer.fit_transform(_cleaned(splits.train))
-        model = fit_classifier(trained, splits.train, vectorizer.transform(_cleaned(splits.validation)), splits)
-    with Timer() as answering:
-        answers = model.predict(vectorizer.transform(_cleaned(splits.test)))
-    params = _n_weights(model) + len(vectorizer.idf_)
-    return Answers(answers.tolist(), timer.seconds, answering.rate(len(answers)), params)
+    trained = vectorizer.fit_transform(_cleaned(splits.train))
+    return vectorizer, fit_classifier(trained, splits.train, vectorizer.transform(_cleaned(splits.validation)), splits)
 
 
 def frozen(splits: Splits, folder: Path, encoder: str = "minilm") -> Answers:
@@ -107,7 +112,7 @@ def frozen(splits: Splits, folder: Path, encoder: str = "minilm") -> Answers:
         model = fit_classifier(vectors["train"], splits.train, vectors["validation"], splits)
     answers = model.predict(vectors["test"])
     train_seconds = timer.seconds + seconds["train"] + seconds["validation"]
-    params = load_text_encoder(encoder).n_parameters + _n_weights(model)
+    params = load_text_encoder(encoder).n_parameters + n_weights(model)
     return Answers(answers.tolist(), train_seconds, len(answers) / seconds["test"], params)
 
 
@@ -138,7 +143,7 @@ def _commonest(splits: Splits) -> int:
     return Counter(_labels(splits.train).tolist()).most_common(1)[0][0]
 
 
-def _n_weights(model: Any) -> int:
+def n_weights(model: Any) -> int:
     return model.coef_.size + model.intercept_.size
 
 

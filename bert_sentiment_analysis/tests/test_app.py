@@ -15,6 +15,8 @@ from bert_sentiment_analysis import page_models, page_quality, page_text, page_t
 from bert_sentiment_analysis.inference.attributions import Explanation, Span
 from bert_sentiment_analysis.inference.predictor import Prediction
 from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from bert_sentiment_analysis.tests.test_counted_words import small_set
+from shared.errors import UserError
 from shared.files import write_json
 from shared.phrases import LANGUAGES, phrase, table
 
@@ -76,13 +78,44 @@ def test_it_opens_in_both_languages_with_every_section(open_page, language):
     assert [note.value for note in page.info].count(say("no_results", language)) == 3
 
 
-def test_without_a_model_it_names_the_command(tmp_path, monkeypatch):
+@pytest.fixture
+def without_weights(tmp_path, monkeypatch):
+    """Where no model ships and none was trained; the packaged set is a handful of sentences."""
     monkeypatch.setattr(page_models, "SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(page_models, "load_packaged", lambda name: small_set())
     monkeypatch.chdir(tmp_path)
-    page = AppTest.from_file(str(PAGE), default_timeout=120).run()
+    page_models._count_words.clear()
+    yield
+    page_models._count_words.clear()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_weights_a_banner_is_shown_and_counted_words_answer(run_page, without_weights, language):
+    page = run_page(PAGE, language)
+    assert not page.exception and not page.error
+    assert [warning.value for warning in page.warning] == [say("no_models", language, accuracy="100.0%", n="30")]
+    assert page.code[0].value == page_models.TRAINING
+    for text, label in (("an awful plot", "negative"), ("a wonderful plot", "positive")):
+        page.text_area(key="text").set_value(text).run()
+        assert phrase(f"sentiment.class.{label}", language) in shown(page).partition('<div style="display: grid')[0]
+        assert f"{text.split()[1]}</span>" in shown(page)
+    formula = phrase("sentiment.page.counted_words_sum", language, unit=say("log_odds", language), start="", answer="")
+    assert any(formula[-20:] in text.value for text in page.markdown)  # not integrated gradients
+    assert sum(element.key.startswith("held-out") for element in page.get("plotly_chart")) == 4  # measured on the spot
+    page = upload(page, CSV)
+    page.button(key="answer_all").click().run()
+    assert not page.exception and not page.error
+    assert page.dataframe[0].value[say("row", language)].tolist() == [1, 3, 4]
+
+
+def test_without_weights_and_without_texts_to_learn_from_it_says_why(run_page, without_weights, monkeypatch):
+    def missing(name):
+        raise UserError("rotten_tomatoes: cannot be downloaded: connect once")
+
+    monkeypatch.setattr(page_models, "load_packaged", missing)
+    page = run_page(PAGE)
     assert not page.exception
-    assert [warning.value for warning in page.warning] == [say("no_models")]
-    assert [code.value for code in page.code] == [page_models.TRAINING]
+    assert [error.value for error in page.error] == ["rotten_tomatoes: cannot be downloaded: connect once"]
 
 
 def test_the_default_comes_first_and_own_runs_last(open_page, weights, tmp_path):

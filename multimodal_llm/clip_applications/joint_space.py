@@ -16,7 +16,6 @@ text    the token vectors, pooled by attention with one learnt query a head, the
 Letters in shapes: N photos or texts, T tokens, W the width of the space, H heads.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -33,7 +32,7 @@ from torch.nn import functional as F
 
 from multimodal_llm.clip_applications.conse import kept_classes
 from multimodal_llm.clip_applications.onnx_encoder import load_fast_encoder
-from multimodal_llm.image_captioning.captioner import FREE_ONLY
+from multimodal_llm.image_captioning.captioner import why_left_out
 from multimodal_llm.image_encoder import FEATURES, ImageEncoder, ImageFeatures, class_names
 from shared.config import build, check
 from shared.devices import choose_device
@@ -219,6 +218,4 @@ def read_tokens(reader: Any, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 def left_out() -> str | None:
     """Why the shipped weights may or can not be used; None where they can."""
-    if os.environ.get(FREE_ONLY) == "1":
-        return f"its weights are for non-commercial use, and {FREE_ONLY}=1 leaves such out"
-    return None if (SHIPPED / WEIGHTS).is_file() else "its weights are not here"
+    return why_left_out(SHIPPED / WEIGHTS)

@@ -34,6 +34,9 @@ SHIPPED = Path(__file__).parents[1] / "weights" / "flickr-captioner"
 FREE_ONLY = "LAPTOP_LLM_FREE_WEIGHTS_ONLY"
 """Set to 1, this environment variable leaves out the weights that are for non-commercial use only."""
 
+FREE_ONLY_REASON = f"its weights are for non-commercial use, and {FREE_ONLY}=1 leaves such out"
+NOT_HERE = "its weights are not here"
+
 SETTINGS, WORDS, WEIGHTS = "settings.json", "vocabulary.json", "model.safetensors"
 
 
@@ -77,9 +80,14 @@ def load_captioner(name: str = "auto", device: str = "auto") -> Captioner:
 
 def left_out() -> str | None:
     """Why the shipped captioner may or can not be used; None where it can."""
+    return why_left_out(SHIPPED / WEIGHTS)
+
+
+def why_left_out(weights: Path) -> str | None:
+    """Why these weights, for non-commercial use only, may or can not be used; None where they can."""
     if os.environ.get(FREE_ONLY) == "1":
-        return f"its weights are for non-commercial use, and {FREE_ONLY}=1 leaves such out"
-    return None if (SHIPPED / WEIGHTS).is_file() else "its weights are not here"
+        return FREE_ONLY_REASON
+    return None if weights.is_file() else NOT_HERE
 
 
 class SmallCaptioner:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from multimodal_llm import page_caption, page_questions
+from multimodal_llm.clip_applications import joint_space
+from multimodal_llm.image_captioning import captioner
 from multimodal_llm.image_captioning.captioner import Caption
-from multimodal_llm.visual_question_answering.vqa_system import WEIGHTS, Answer
+from multimodal_llm.visual_question_answering.vqa_system import SETTINGS, WEIGHTS, Answer
 from shared.phrases import LANGUAGES, phrase
 
 PAGE = Path(page_caption.__file__).with_name("app.py")
@@ -31,7 +33,7 @@ class FakeVqa:
 def open_page(run_page, tmp_path, monkeypatch):
     (tmp_path / WEIGHTS).write_bytes(b"")
     monkeypatch.setattr(page_questions, "SHIPPED", tmp_path)
-    monkeypatch.setattr(page_questions, "system", FakeVqa)
+    monkeypatch.setattr(page_questions, "system", lambda folder: FakeVqa())
     monkeypatch.setattr(page_caption, "captioner", FakeCaptioner)
     monkeypatch.setattr(page_caption, "left_out", lambda: None)
     page_caption.caption_of.clear()
@@ -104,10 +106,42 @@ def test_an_empty_question_asks_for_one(open_page):
     assert say("empty_question") in [info.value for info in page.info] and not headings(page)
 
 
-def test_without_weights_the_page_names_the_command(open_page, monkeypatch, tmp_path):
+@pytest.fixture
+def without_weights(tmp_path, monkeypatch):
+    """Where nothing ships; in a folder in which nothing was trained."""
     monkeypatch.setattr(page_questions, "SHIPPED", tmp_path / "none")
-    page = open_page()
+    monkeypatch.setattr(page_caption, "left_out", captioner.left_out)
+    for module in (captioner, joint_space):
+        monkeypatch.setattr(module, "SHIPPED", tmp_path / "none")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_weights_the_page_says_so_and_names_the_command(open_page, without_weights, language):
+    page = open_page(language)
+    assert not page.exception and [warning.value for warning in page.warning] == [say("no_vqa", language)]
     assert page_questions.TRAINING in [code.value for code in page.code]
+    reason = say("left_out.not_here", language)
+    infos = [info.value for info in page.info]
+    assert {say(f"{name}_left_out", language, reason=reason) for name in ("captioner", "space")} <= set(infos)
+    page.button_group(key=f"caption_sample-{language}").set_value("drawing").run()
+    assert "A dog runs" in headings(page)  # by the captioner that does without
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_only_free_weights_are_a_reason_in_both_languages(open_page, without_weights, monkeypatch, language):
+    monkeypatch.setenv(captioner.FREE_ONLY, "1")
+    reason = say("left_out.free_only", language, name=captioner.FREE_ONLY)
+    assert say("captioner_left_out", language, reason=reason) in [info.value for info in open_page(language).info]
+
+
+@pytest.mark.parametrize("folder", ["outputs/demo/multimodal_llm", "runs/multimodal_llm/20260101-101500"])
+def test_what_was_trained_here_answers_where_nothing_ships(open_page, without_weights, tmp_path, folder):
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / SETTINGS).write_bytes(b"")
+    page = open_page()
+    assert not page.warning and headings(page) == [say("word.circle")]
+    assert say("own_vqa", folder=folder) in [info.value for info in page.info]
 
 
 def test_a_suggested_question_puts_itself_into_the_field(open_page):

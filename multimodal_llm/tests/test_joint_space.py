@@ -24,6 +24,7 @@ from multimodal_llm.clip_applications.train_joint_space import (
     recalls,
     scores_of,
 )
+from multimodal_llm.image_captioning.captioner import FREE_ONLY
 from shared.errors import UserError
 
 TINY = JointSpaceSettings(width=32, heads=4, hidden=16, dropout=0.1)
@@ -162,7 +163,7 @@ def test_words_are_searched_for_without_the_image_encoder(tiny_reader, monkeypat
 
 
 def test_weights_for_non_commercial_use_can_be_left_out(monkeypatch):
-    monkeypatch.setenv(joint_space.FREE_ONLY, "1")
+    monkeypatch.setenv(FREE_ONLY, "1")
     with pytest.raises(UserError, match="non-commercial"):
         load_space("joint")
     assert joint_space.left_out()

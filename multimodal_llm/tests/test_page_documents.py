@@ -1,6 +1,5 @@
 """The page's documents, played without a browser, on a page that was read before."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ from PIL import Image
 
 from multimodal_llm import page_caption, page_documents, page_search
 from multimodal_llm.clip_applications.spaces import NamedSpace
-from multimodal_llm.document_understanding import document_qa
 from multimodal_llm.document_understanding.document import Page
 from multimodal_llm.document_understanding.document_samples import RECEIPT, SAMPLES, draw_sample
 from multimodal_llm.tests.document_fixtures import page_of
@@ -94,16 +92,11 @@ def test_a_page_without_text_and_a_broken_file_are_said(open_page, monkeypatch):
     assert any("wants a password" in text for text in shown(open_page().error))
 
 
-@pytest.mark.parametrize("part, key", page_documents.REASONS.items())
-def test_a_reason_is_told_in_the_language_of_the_page(part, key):
-    folder = Path(document_qa.__file__).parent
-    assert any(part in file.read_text(encoding="utf-8") for file in folder.glob("*.py"))  # it is still said so
-    told = page_documents.in_words(f"the file: {part}; the nearest is 'Total'", partial(say, language="zh"))
-    assert told == say(f"documents_reason.{key}", "zh") + say("documents_nearest", "zh", name="'Total'")
-
-
-def test_a_reason_without_words_of_its_own_is_told_as_it_came():
-    assert page_documents.in_words("the page is damaged (x)", partial(say, language="zh")) == "the page is damaged (x)"
+def test_on_the_chinese_page_what_speaks_for_an_answer_is_told_in_chinese(open_page):
+    page = open_page(language="zh")
+    page.button(key="document_try_1").click().run()
+    [told] = [text for text in shown(page.caption) if "依据" in text]
+    assert say("documents_reason.cash_less_change", "zh") in told and "“total”" in told and "labelled" not in told
 
 
 def test_on_the_chinese_page_what_is_not_answered_is_told_in_chinese(open_page):

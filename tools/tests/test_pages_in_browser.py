@@ -31,7 +31,7 @@ BANNERS = {
     "transformer_from_scratch": ("transformer.page.untrained",),
     "bert_sentiment_analysis": ("sentiment.page.no_models",),
     "model_optimization": ("optimization.page.no_subject",),
-    "multimodal_llm": ("multimodal.page.captioner_left_out", "multimodal.page.no_vqa"),
+    "multimodal_llm": tuple(f"multimodal.page.{key}" for key in ("captioner_left_out", "space_left_out", "no_vqa")),
 }
 FIRST_PARTS = "|".join(sorted({key.partition(".")[0] for key in table()}))
 MOJIBAKE = re.compile("\ufffd|â€|Ã[\x80-\xbf]|[åæçèé][\x80-\xbf]{2}|锟斤拷")
