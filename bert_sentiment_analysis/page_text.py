@@ -58,7 +58,8 @@ def show(page: Page, folders: list[Path]) -> None:
         _show_answer(page, answer(page.model, text))
     with right:
         _show_words(page, text)
-    _side_by_side(page, text, folders)
+    if folders:  # one that is trained takes the place of counted words
+        _side_by_side(page, text, folders)
 
 
 def _show_answer(page: Page, found: Prediction) -> None:
