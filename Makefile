@@ -4,7 +4,7 @@
 PYTHON ?= python3
 # More extras to install: scale, wandb, langchain, peers, or all.
 EXTRAS ?=
-# `make demo` goes on after an interrupt or a failure; FRESH=true runs all anew.
+# `make demo` keeps what is finished until its code changes; FRESH=true runs all anew.
 FRESH ?=
 # Folder with the measuring sets of docs/data.md; without it, benchmarks that need one are left out.
 DATA ?=
@@ -23,7 +23,7 @@ setup: ## Make .venv with the pinned packages; EXTRAS=all adds the optional heav
 ready:
 	@$(PYTHON) tools/setup_venv.py --quiet $(EXTRAS)
 
-demo: ready ## Run every project's quickstart and write outputs/demo/report.html; an interrupted one goes on
+demo: ready ## Run every project's quickstart and write outputs/demo/report.html; what is finished is kept
 	$(BIN)/python demo.py $(if $(FRESH),--fresh $(FRESH))
 
 test: ready ## Run the tests (without the slow ones)

@@ -3,8 +3,8 @@
 python demo.py
 python demo.py --only transformer_from_scratch,qa_system
 
-After an interrupt or a failure the same command goes on: what is finished is kept. `--fresh true`, or
-`make demo FRESH=true`, runs all anew.
+The same command goes on after an interrupt or a failure: what is finished is kept until its code changes.
+`--fresh true`, or `make demo FRESH=true`, runs all anew.
 """
 
 import ast
@@ -39,7 +39,7 @@ ROOT = Path(__file__).absolute().parent
 GRACE = 10  # seconds a quickstart has to end by itself after Ctrl-C
 SMOKE_SECONDS = 10.0  # about what one takes with --smoke
 UNKNOWN_SECONDS = 60.0  # for a quickstart that does not say how long it takes
-UNFINISHED = "unfinished.json"
+FINISHED = "finished.json"
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class DemoConfig:
     """Run every project's quickstart and write one page with their pictures, numbers and samples."""
 
     output: str = "outputs/demo"
-    """Folder for the page and the projects' outputs; what an earlier demo left there is replaced."""
+    """Folder for the page and the projects' outputs; what an earlier demo left there is kept or replaced."""
     only: str = ""
     """Projects to run, with commas between them; by default all that are here."""
     smoke: bool = False
     """A few steps of tiny models: seconds, to see that all works."""
     fresh: bool = False
-    """Run all anew; else a demo that was interrupted or in which a project failed goes on with what is missing."""
+    """Run all anew; else only what is missing and what has changed since an earlier demo."""
 
     def __post_init__(self) -> None:
         for name in self.names():
@@ -72,14 +72,16 @@ class Failure(Exception):
 
 
 class Finished:
-    """What a demo has finished so far. It stands in a file until all is done, so that the same command goes on."""
+    """What has been finished so far, noted in a file, so that the same command runs what is missing or has changed."""
 
     def __init__(self, config: DemoConfig, output: Path, root: Path) -> None:
         self.output, self.root = output, root
-        self.file = output / UNFINISHED
+        self.file = output / FINISHED
         self.settings = {"only": config.names(), "smoke": config.smoke}
         self.projects: dict[str, dict[str, Any]] = {}  # name -> the code it ran with, its seconds
-        if self.file.exists() and not config.fresh:
+        if config.fresh:
+            self.file.unlink(missing_ok=True)
+        if self.file.exists():
             earlier = read_json(self.file)
             self.projects = earlier["projects"] if earlier["settings"] == self.settings else {}
 
@@ -97,9 +99,6 @@ class Finished:
         self.projects[name] = {"code": code, "seconds": seconds}
         write_json(self.file, {"settings": self.settings, "projects": self.projects})
 
-    def forget(self) -> None:
-        self.file.unlink(missing_ok=True)
-
 
 def run_demo(config: DemoConfig, root: Path, command: str = "python demo.py") -> dict[str, Any]:
     """Run the quickstarts below `root` and write the page, whatever becomes of each. Returns the result line."""
@@ -113,7 +112,7 @@ def run_demo(config: DemoConfig, root: Path, command: str = "python demo.py") ->
     missing = [name for name in wanted if name not in sections]
     kept_seconds = sum(section["seconds"] for section in sections.values())
     if sections:
-        console.print(f"An unfinished demo goes on. Kept: {', '.join(sections)}. To run all anew: make demo FRESH=true")
+        console.print(f"Finished before, and kept: {', '.join(sections)}. To run all anew: make demo FRESH=true")
     failures: list[dict[str, Any]] = []
     interrupted = False
     with Timer() as whole:
@@ -138,8 +137,6 @@ def run_demo(config: DemoConfig, root: Path, command: str = "python demo.py") ->
     in_order = [{**sections[name], "command": f"python -m {name}.quickstart"} for name in wanted if name in sections]
     facts = {**provenance(), "seconds": f"{kept_seconds + whole.seconds:.0f}", "command": command}
     write_report(output / "report.html", in_order, failures, facts)
-    if not failures:
-        finished.forget()
     return {
         "report": shown(output / "report.html", root),
         "projects": {name: taken(sections).get(name) for name in wanted},

@@ -21,7 +21,7 @@ from gpt_text_generation.strategies import (
     summary,
     write_all,
 )
-from gpt_text_generation.strategy_figure import draw_strategies
+from gpt_text_generation.strategy_figure import _away_from_neighbours, draw_strategies
 from shared.config import parse_config
 from shared.datasets import Example
 from shared.errors import UserError
@@ -154,3 +154,9 @@ def test_the_picture_is_written_whole(tmp_path):
 def test_settings_that_make_no_sense_are_one_clear_line(flag):
     with pytest.raises(UserError, match=f"{flag}: give at least"):
         parse_config(StrategiesConfig, flag.split())
+
+
+def test_names_of_neighbours_in_the_picture_stand_on_different_sides():
+    near = np.array([[0.90, 3.0], [0.91, 3.1], [0.2, 1.0]])
+    assert _away_from_neighbours(near) == [-6, 6, -6]
+    assert _away_from_neighbours(np.array([[0.5, 2.0], [0.5, 3.0]])) == [6, 6]

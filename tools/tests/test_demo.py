@@ -161,12 +161,23 @@ def test_after_an_interrupt_the_same_command_runs_only_what_is_missing(tree):
     result = json.loads(out.splitlines()[-1])
     page = (root / "outputs" / "report.html").read_text(encoding="utf-8")
     assert again.returncode == 0 and (root / "runs.txt").read_text() == "first second again "
-    assert f"Kept: {WORKS}." in err and f"1 of 1: {FAILS}" in err
+    assert f"kept: {WORKS}." in err and f"1 of 1: {FAILS}" in err
     assert all(result["projects"].values()) and list(result["projects"]) == [WORKS, FAILS]
     assert page.index(f"Title of {WORKS}") < page.index(f"Title of {FAILS}") and "interrupted before" not in page
-    # A demo that is whole starts anew.
+
+
+def test_a_second_demo_runs_only_what_has_changed(tree):
+    tree(WORKS, "open('runs.txt', 'a').write('first ')")
+    root = tree(FAILS, "open('runs.txt', 'a').write('second ')")
+    for runs, kept in (("first second ", []), ("first second ", [WORKS, FAILS])):
+        out, err = start_main(root).communicate(timeout=30)
+        assert (root / "runs.txt").read_text() == runs
+        assert (f"kept: {', '.join(kept)}." in err) == bool(kept)
+        result = json.loads(out.splitlines()[-1])
+        assert all(result["projects"].values()) and result["failed"] == []
+    tree(FAILS, "open('runs.txt', 'a').write('changed ')")
     start_main(root).communicate(timeout=30)
-    assert (root / "runs.txt").read_text() == "first second again first again "
+    assert (root / "runs.txt").read_text() == "first second changed "
 
 
 def test_after_a_failure_what_changed_or_is_gone_is_run_again(tree):
