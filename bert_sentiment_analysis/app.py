@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from bert_sentiment_analysis import page_quality, page_text, page_texts
+from bert_sentiment_analysis import page_text
 from bert_sentiment_analysis.page_models import TRAINING, Model, Page, Say, find_models, load_or_say, model_name
 from shared.page import choice_key, choose_language
 from shared.phrases import Language, phrase
@@ -16,14 +16,21 @@ def main() -> None:
     language = choose_language()
     say = partial(words, language)
     st.title(phrase("app.page.bert_sentiment_analysis", language))
+    notices = st.container()
+    one, many, quality = st.tabs([say("tab.one"), say("tab.many"), say("tab.quality")])
+    with one:
+        text = page_text.ask(say)
+    # What answers takes seconds to load, of which torch takes most: one can write meanwhile.
+    from bert_sentiment_analysis import page_quality, page_texts
+
     folders = find_models()
-    model = choose_model(folders, say) if folders else count_words(say)
+    with notices:
+        model = choose_model(folders, say) if folders else count_words(say)
     if model is None:
         return
     page = Page(model, language, say)
-    one, many, quality = st.tabs([say("tab.one"), say("tab.many"), say("tab.quality")])
     with one:
-        page_text.show(page, folders)
+        page_text.show(page, text, folders)
     with many:
         page_texts.show(page)
     with quality:

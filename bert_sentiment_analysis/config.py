@@ -10,6 +10,7 @@ from shared.tracking import Tool
 PROJECT = "bert_sentiment_analysis"
 SHIPPED = Path(__file__).with_name("weights")
 DEFAULT_RUN = "english-sentiment"
+SETTINGS = "classifier.json"  # marks a folder as a whole classifier
 
 # What trains best in some three minutes on a processor. The word vectors, half of all weights, stay as they are and
 # nothing is dropped within the encoder: both save time, and in two passes neither costs accuracy. How many raters agree

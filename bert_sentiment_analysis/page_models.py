@@ -6,18 +6,20 @@ Without any there are counted words, learned while the visitor waits.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT, SHIPPED
+from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT, SETTINGS, SHIPPED
 from bert_sentiment_analysis.evaluation.picture_data import BLUE, ORANGE
-from bert_sentiment_analysis.inference.attributions import Explanation, explain
-from bert_sentiment_analysis.inference.counted_words import CountedWords
-from bert_sentiment_analysis.inference.predictor import Prediction, Predictor
-from bert_sentiment_analysis.models.bert_classifier import SETTINGS
 from shared.errors import UserError
 from shared.phrases import Language
 from shared.splits import load_packaged
+
+if TYPE_CHECKING:  # they load torch and scikit-learn, and a page can be shown before
+    from bert_sentiment_analysis.inference.attributions import Explanation
+    from bert_sentiment_analysis.inference.counted_words import CountedWords
+    from bert_sentiment_analysis.inference.predictor import Prediction, Predictor
 
 TRAINING = "python -m bert_sentiment_analysis.train --model minilm --dataset rotten_tomatoes --lora_rank 8"
 COUNTED_SET = "rotten_tomatoes"
@@ -32,7 +34,7 @@ class Model:
     """A model in memory. `version` changes with its files. Without a folder it is counted words."""
 
     folder: Path | None
-    predictor: Predictor
+    predictor: "Predictor"
     version: tuple
 
     @property
@@ -44,8 +46,10 @@ class Model:
         return self.predictor.settings.label_names
 
     @property
-    def counted(self) -> CountedWords | None:
+    def counted(self) -> "CountedWords | None":
         """The counted words, where no encoder answers."""
+        from bert_sentiment_analysis.inference.counted_words import CountedWords
+
         return self.predictor if isinstance(self.predictor, CountedWords) else None
 
 
@@ -91,32 +95,38 @@ def load_or_say(folder: Path | None, say: Say) -> Model | None:
         return None
 
 
-def answer(model: Model, text: str) -> Prediction:
+def answer(model: Model, text: str) -> "Prediction":
     return _answer(model.predictor, model.version, text)
 
 
-def explanation(model: Model, text: str) -> Explanation:
+def explanation(model: Model, text: str) -> "Explanation":
     if model.counted:
         return model.counted.explain(text)
     return _explain(model.predictor, model.version, text)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _load(folder: str, version: tuple) -> Predictor:
+def _load(folder: str, version: tuple) -> "Predictor":
+    from bert_sentiment_analysis.inference.predictor import Predictor
+
     return Predictor.load(folder)
 
 
 @st.cache_resource(show_spinner=False)
-def _count_words() -> CountedWords:
+def _count_words() -> "CountedWords":
+    from bert_sentiment_analysis.inference.counted_words import CountedWords
+
     return CountedWords(load_packaged(COUNTED_SET))
 
 
 # Streamlit leaves arguments that begin with an underscore out of a cache's key; `version` stands for them.
 @st.cache_data(max_entries=500, show_spinner=False)
-def _answer(_predictor: Predictor, version: tuple, text: str) -> Prediction:
+def _answer(_predictor: "Predictor", version: tuple, text: str) -> "Prediction":
     return _predictor.predict([text])[0]
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
-def _explain(_predictor: Predictor, version: tuple, text: str) -> Explanation:
+def _explain(_predictor: "Predictor", version: tuple, text: str) -> "Explanation":
+    from bert_sentiment_analysis.inference.attributions import explain
+
     return explain(_predictor.classifier, text)

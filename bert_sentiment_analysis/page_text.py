@@ -3,16 +3,16 @@
 from functools import partial
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from bert_sentiment_analysis.evaluation.picture_data import BLUE, ORANGE, class_name
-from bert_sentiment_analysis.inference.attributions import Explanation
-from bert_sentiment_analysis.inference.predictor import Prediction
 from bert_sentiment_analysis.page_models import (
     GREY,
     SHADES,
     Page,
+    Say,
     answer,
     explanation,
     load_or_say,
@@ -20,6 +20,10 @@ from bert_sentiment_analysis.page_models import (
 )
 from shared.cleaning import clean
 from shared.page import choice_key
+
+if TYPE_CHECKING:
+    from bert_sentiment_analysis.inference.attributions import Explanation
+    from bert_sentiment_analysis.inference.predictor import Prediction
 
 # English in both languages of the page, as the models that ship read no other.
 EXAMPLES = {
@@ -42,16 +46,20 @@ _WORD = "border-radius: 4px; padding: 2px 1px"
 _TRACK = "height: 14px; border-radius: 7px"
 
 
-def show(page: Page, folders: list[Path]) -> None:
-    say = page.say
+def ask(say: Say) -> str:
+    """The text to judge: the visitor's own, or one of the examples."""
     st.session_state.setdefault("text", EXAMPLES["film"])
     st.caption(say("examples"))
     with st.container(horizontal=True):
         for name, example in EXAMPLES.items():
             st.button(say(f"example_name.{name}"), key=f"example-{name}", on_click=_put, args=(example,))
-    text = st.text_area(say("text"), key="text", height=110, max_chars=LONGEST)
+    return st.text_area(say("text"), key="text", height=110, max_chars=LONGEST)
+
+
+def show(page: Page, text: str, folders: list[Path]) -> None:
+    """The answer to the text, its words, and what the other models in these folders say."""
     if not clean(text):
-        st.info(say("empty"))
+        st.info(page.say("empty"))
         return
     left, right = st.columns([1, 1.3], gap="large")
     with left:
@@ -62,7 +70,7 @@ def show(page: Page, folders: list[Path]) -> None:
         _side_by_side(page, text, folders)
 
 
-def _show_answer(page: Page, found: Prediction) -> None:
+def _show_answer(page: Page, found: "Prediction") -> None:
     """The label, the probability of each class as a bar, and what being unsure means; of a rating the scale."""
     say, language, predictor = page.say, page.language, page.model.predictor
     st.subheader(say("answer"))
@@ -137,7 +145,7 @@ def _side_by_side(page: Page, text: str, folders: list[Path]) -> None:
         st.table([{name: "–" if row[name] is None else row[name] for name in filled} for row in rows])
 
 
-def coloured(found: Explanation) -> str:
+def coloured(found: "Explanation") -> str:
     """The text as HTML, each word on a ground from orange (against) to blue (for), the stronger the more it adds.
 
     The ground is see-through and the letters have the page's own colour, so that both show on light and on dark.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bert_sentiment_analysis.config import PROJECT, SHIPPED, TrainingConfig
+from bert_sentiment_analysis.config import PROJECT, SETTINGS, SHIPPED, TrainingConfig
 from shared.config import build, check, parse_config, to_dict
 from shared.errors import run_program
 from shared.files import atomic_path, write_json, write_text
@@ -127,7 +127,7 @@ def publish(run: RunFolder, target: Path) -> dict[str, Any]:
     """
     from safetensors.torch import load_file, save_file
 
-    from bert_sentiment_analysis.models.bert_classifier import MODEL, SETTINGS, TextClassifier
+    from bert_sentiment_analysis.models.bert_classifier import MODEL, TextClassifier
     from bert_sentiment_analysis.models.outcome import test_scores
     from shared.leaks import TRAIN_IDS, load_ids
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import BatchEncoding
 
-from bert_sentiment_analysis.config import Freeze, Head, Pooling, run_path
+from bert_sentiment_analysis.config import SETTINGS, Freeze, Head, Pooling, run_path
 from bert_sentiment_analysis.models.encoders import (
     build_encoder,
     load_encoder,
@@ -42,7 +42,7 @@ PART_NUMBERS = 8192 * 6 * 384  # tokens x layers x width: 8,192 tokens of minilm
 # Tokens that go through the encoder at once, padding included. On a processor, of 256 to 4096, some 1024 to 2048 were
 # fastest: smaller groups leave its multipliers idle, larger ones its cache.
 CPU_TOKENS, GPU_TOKENS = 2048, 65_536
-SETTINGS, MODEL, ENCODER = "classifier.json", "model.safetensors", "encoder"
+MODEL, ENCODER = "model.safetensors", "encoder"
 
 
 @dataclass(frozen=True)

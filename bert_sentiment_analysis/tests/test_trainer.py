@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from bert_sentiment_analysis import train as train_program
-from bert_sentiment_analysis.config import PROJECT, TrainingConfig
+from bert_sentiment_analysis.config import PROJECT, SETTINGS, TrainingConfig
 from bert_sentiment_analysis.data.preprocessor import class_shares
 from bert_sentiment_analysis.models import trainer
-from bert_sentiment_analysis.models.bert_classifier import MODEL, SETTINGS, TextClassifier
+from bert_sentiment_analysis.models.bert_classifier import MODEL, TextClassifier
 from bert_sentiment_analysis.models.trainer import CHECKPOINTS, Data, last_checkpoint, load_data, train
 from shared.config import to_dict
 from shared.datasets import Example
