@@ -25,9 +25,11 @@ def choose_language() -> Language:
     language = current_language()
     names = list(NAMES)
 
-    # Streamlit forgets a widget's value when the page changes; a value of our own stays for the whole visit.
+    # Streamlit forgets a widget's value when the page changes; a value of our own stays for the whole visit. The address
+    # changes here alone: each change is a step in the browser's history, and a page that took one by itself would never
+    # let a visitor go back.
     def keep() -> None:
-        st.session_state["language"] = st.session_state["language_switch"]
+        st.session_state["language"] = st.query_params["lang"] = st.session_state["language_switch"]
 
     st.sidebar.radio(
         phrase("app.language", language),
@@ -38,8 +40,6 @@ def choose_language() -> Language:
         key="language_switch",
         on_change=keep,
     )
-    if st.query_params.get("lang") != language:
-        st.query_params["lang"] = language
     return language
 
 
