@@ -90,7 +90,7 @@ def test_a_rerun_replaces_a_folder_only_once_the_new_one_is_whole(tree):
     assert kept.read_text() == "the old one"
     assert f"Title of {WORKS}" not in (root / "outputs" / "report.html").read_text(encoding="utf-8")
     tree(WORKS)
-    assert run(root)["failed"] == []
+    assert run(root, fresh=True)["failed"] == []
     assert kept.read_text() == "whole"
     assert not (root / "outputs" / f".{WORKS}.draft").exists()
 
