@@ -87,6 +87,7 @@ def hub(folder: Path, checkout: Path = CHECKOUT, **environment: str) -> Iterator
         port = place.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(checkout / "app.py"), f"--server.port={port}"]
     options = ["--server.address=127.0.0.1", "--server.headless=true", "--browser.gatherUsageStats=false"]
+    options.append("--server.fileWatcherType=none")  # as in our config.toml, which is read where one starts it
     paths = os.pathsep.join([str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])])
     with (folder / "hub.log").open("wb") as log:
         server = subprocess.Popen(
