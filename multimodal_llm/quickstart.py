@@ -14,7 +14,7 @@ from multimodal_llm.visual_question_answering.train import run_training
 from shared.config import parse_config, to_dict
 from shared.errors import run_program
 from shared.logging import get_logger, print_result, setup_logging
-from shared.report import Section
+from shared.report import Section, Text
 from shared.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def captions() -> list[tuple[Any, str]]:
     ]
 
 
-def document() -> tuple[list[dict[str, Any]], list[tuple[Any, str]]]:
+def document() -> tuple[list[dict[str, Any]], list[tuple[Any, Text]]]:
     """A receipt that we draw: its fields and two answers, and the pictures with their places."""
     from multimodal_llm.document_understanding.document_qa import answer
     from multimodal_llm.document_understanding.document_samples import draw_sample

@@ -25,9 +25,9 @@ def choose_language() -> Language:
     language = current_language()
     names = list(NAMES)
 
-    # Streamlit forgets a widget's value when the page changes; a value of our own stays for the whole visit. The address
-    # changes here alone: each change is a step in the browser's history, and a page that took one by itself would never
-    # let a visitor go back.
+    # Streamlit forgets a widget's value when the page changes; a value of our own stays for the whole visit. The
+    # address changes here alone: each change is a step in the browser's history, and a page that took one by itself
+    # would never let a visitor go back.
     def keep() -> None:
         st.session_state["language"] = st.query_params["lang"] = st.session_state["language_switch"]
 
