@@ -204,7 +204,7 @@ def document() -> tuple[list[dict[str, Any]], list[tuple[Any, Text]]]:
     ]
     return rows, [
         (fields_drawn(picture, page, fields), both("multimodal.caption.places")),
-        (drawn(picture, page, replies[0]), ASKED_OF_RECEIPT[0]),
+        (drawn(picture, page, replies[0]), both("multimodal.caption.answer_place", question=ASKED_OF_RECEIPT[0])),
     ]
 
 
