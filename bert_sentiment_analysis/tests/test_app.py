@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -308,3 +310,13 @@ def test_every_phrase_of_the_page_is_used():
     keys = [key.removeprefix("sentiment.page.") for key in table() if key.startswith("sentiment.page.")]
     made = ("example_name.", "reason.", "row.", "table.")
     assert [key for key in keys if f'"{key}"' not in code and not key.startswith(made)] == []
+
+
+def test_a_text_can_be_written_before_torch_and_scikit_learn_are_loaded():
+    program = (
+        "import sys, streamlit\n"
+        "streamlit.text_area = lambda *_, **__: sys.exit(3 if {'torch', 'sklearn'} & set(sys.modules) else 0)\n"
+        "import bert_sentiment_analysis.app\n"
+        "sys.exit(4)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=PAGE.parents[1], capture_output=True).returncode == 0

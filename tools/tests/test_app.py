@@ -1,5 +1,7 @@
 """The hub opens, speaks both languages, and links the pages that exist."""
 
+import tomllib
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -50,3 +52,9 @@ def test_a_page_opens_within_the_hub_in_the_language_chosen_at_home(hub, project
     hub.switch_page(str(page_of(project).relative_to(CHECKOUT))).run(timeout=120)
     assert not hub.exception
     assert hub.title[0].value == phrase(f"app.page.{project}", "zh")
+
+
+def test_the_pages_do_not_watch_the_whole_checkout_for_edits():
+    """Regression: with .venv's thousands of folders below, that kept a processor busy for minutes."""
+    settings = tomllib.loads((CHECKOUT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert settings["server"]["fileWatcherType"] == "none"
