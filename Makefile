@@ -6,6 +6,8 @@ PYTHON ?= python3
 EXTRAS ?=
 # `make demo` keeps what is finished until its code changes; FRESH=true runs all anew.
 FRESH ?=
+# Tests run side by side, each on one thread; a test process takes up to 2 GB of memory.
+WORKERS ?= 2
 # Folder with the measuring sets of docs/data.md; without it, benchmarks that need one are left out.
 DATA ?=
 BIN := .venv/bin
@@ -27,7 +29,7 @@ demo: ready ## Run every project's quickstart and write outputs/demo/report.html
 	$(BIN)/python demo.py $(if $(FRESH),--fresh $(FRESH))
 
 test: ready ## Run the tests (without the slow ones)
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --durations=10 -n $(WORKERS) --dist worksteal
 
 test-slow: ready ## Run the slow tests
 	$(BIN)/python -m pytest --durations=10 -m slow
