@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -25,9 +26,13 @@ def _refuse_outside(address: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
-    """Let sockets reach this machine only, and pip nothing, unless the test is marked `network`."""
+    """Let sockets reach this machine only, and pip nothing, unless the test is marked `network`.
+
+    Nor are there assets, which an earlier test may have fetched: a test that wants one says so by the mark.
+    """
     if request.node.get_closest_marker("network"):
         return
+    monkeypatch.setenv("LAPTOP_LLM_CACHE", str(tmp_path_factory.getbasetemp() / "no-assets" / uuid4().hex))
     for name in ("connect", "connect_ex"):
         real = getattr(socket.socket, name)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gpt_text_generation.decoding import chooser, dry_breakers, generation_configs, settings_for
 from gpt_text_generation.evaluation.diversity_metrics import compare, words
 from gpt_text_generation.evaluation.samples import Sample
-from gpt_text_generation.text_generator import SEARCHES, write
+from gpt_text_generation.text_generator import SEARCHES, write_all
 from shared.config import parse_config, to_dict
 from shared.errors import run_program
 from shared.files import write_text
@@ -69,7 +69,7 @@ def run(out_dir: str | Path, model: str = "smollm2", smoke: bool = False) -> dic
     # All on one engine: the two searches run on no other.
     loaded = load_language_model(model, "transformers")
     with Timer() as timer:
-        texts = write_all(loaded, names, openings, new_tokens)
+        texts = write_by_each(loaded, names, openings, new_tokens)
     samples = [
         Sample(text, opening, name) for name in names for opening, text in zip(openings, texts[name], strict=True)
     ]
@@ -89,25 +89,25 @@ def run(out_dir: str | Path, model: str = "smollm2", smoke: bool = False) -> dic
     return summary
 
 
-def write_all(
+def write_by_each(
     model: "LanguageModel", names: list[str], openings: tuple[str, ...], new_tokens: int
 ) -> dict[str, list[str]]:
     """The continuation of each opening by each strategy. Those that choose token by token are written in one batch."""
-    one_by_one = [name for name in names if name in SEARCHES]
-    batched = [(name, opening) for name in names if name not in SEARCHES for opening in openings]
-    breakers = dry_breakers(model.encode)
-    choose = [chooser(settings_for(name), openings.index(opening), breakers) for name, opening in batched]
-    log.info("%d texts of %d tokens in batches, then the searches", len(batched), new_tokens)
-    written = model.generate_batch([opening for _, opening in batched], choose, max_new_tokens=new_tokens)
     texts: dict[str, list[str]] = {name: [] for name in names}
-    for (name, _), text in zip(batched, written, strict=True):
-        texts[name].append(text)
-    with progress_bar("searching", len(one_by_one) * len(openings)) as update:
-        for name in one_by_one:
-            for opening in openings:
-                stream = write(model, model.encode(opening), settings_for(name), max_new_tokens=new_tokens)
-                texts[name].append("".join(stream))
-                update(sum(len(texts[each]) for each in one_by_one), note=name)
+    batched = [(name, place) for name in names if name not in SEARCHES for place in range(len(openings))]
+    breakers = dry_breakers(model.encode)
+    choose = [chooser(settings_for(name), place, breakers) for name, place in batched]
+    searches = [name for name in names if name in SEARCHES]
+    log.info("%d texts of %d tokens in batches, then the searches", len(batched), new_tokens)
+    with progress_bar("writing", 1 + len(searches)) as update:
+        written = model.generate_batch([openings[place] for _, place in batched], choose, max_new_tokens=new_tokens)
+        for (name, _), text in zip(batched, written, strict=True):
+            texts[name].append(text)
+        for done, name in enumerate(searches, start=1):
+            update(done, note=name)
+            seeds = range(len(openings))
+            texts[name] = write_all(model, openings, settings_for(name), max_new_tokens=new_tokens, seeds=seeds)
+        update(1 + len(searches))
     return texts
 
 

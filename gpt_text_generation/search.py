@@ -1,7 +1,8 @@
-"""Two searches that look further than the next token, as sessions: a Stream with `greedy` writes what they found.
+"""Two searches that look further than the next token, for one text or several at once, and as sessions for a Stream.
 
     search = BeamSearch(model, settings, max_new_tokens=40)
-    print("".join(Stream(search, ids, max_new_tokens=40)))
+    print("".join(Stream(search, ids, max_new_tokens=40)))              # as a session, with `greedy`
+    print([model.decode(new) for new in search.search([ids, others])])  # several texts, in steps that they share
 
 Both need more than logits, several texts at once and hidden states, so they run on the transformers engine only.
 """
@@ -13,7 +14,7 @@ import numpy as np
 
 from gpt_text_generation.decoding import Settings, penalise
 from shared.errors import UserError
-from shared.language_model import LanguageModel
+from shared.language_model import LanguageModel, Rows
 
 
 class Beam(NamedTuple):
@@ -22,7 +23,7 @@ class Beam(NamedTuple):
     score: float
     new: list[int]
     row: int = 0
-    """Where its beginning stands in the cache."""
+    """Which of the beams before it goes on in it."""
 
 
 class BeamSearch:
@@ -52,79 +53,79 @@ class BeamSearch:
     def next_logits(self, ids: Sequence[int]) -> np.ndarray:
         """1 for the next token of the text found, 0 for the others."""
         if list(ids) != self._found[: len(ids)] or len(ids) >= len(self._found):
-            self._found = [*ids, *self.search(ids)]
+            self._found = [*ids, *self.search([ids])[0]]
         scores = np.zeros(self.model.vocabulary, dtype=np.float32)
         scores[self._found[len(ids)]] = 1
         return scores
 
-    def search(self, prompt: Sequence[int]) -> list[int]:
-        """The new tokens of the best text, its end token included."""
-        n, most = self._settings.num_beams, min(self._most, self.model.context - len(prompt))
-        ends = self.model.stop_ids
+    def search(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """The new tokens of each prompt's best text, its end token included. The beams of all share each step."""
+        texts = [_Beams(self.model, self._settings, prompt, self._most) for prompt in prompts]
+        rows, live = Rows(self.model), texts
+        logits = rows.read(prompts).cpu().numpy().astype(np.float64)  # (B, V): of each text its beams, then the next's
+        while True:
+            starts = np.cumsum([0, *(len(text.beams) for text in live)]).tolist()
+            for text, start in zip(live, starts[:-1], strict=True):
+                text.take(logits[start : start + len(text.beams)])
+            going = [(text, start) for text, start in zip(live, starts[:-1], strict=True) if not text.done]
+            if not going or self._cancelled():
+                return [text.best for text in texts]
+            parents = [start + beam.row for text, start in going for beam in text.beams]
+            live = [text for text, _ in going]
+            tokens = [beam.new[-1] for text in live for beam in text.beams]
+            logits = rows.go_on(parents, tokens).cpu().numpy().astype(np.float64)
+
+
+class _Beams:
+    """The beams of one prompt, and the texts that it has finished."""
+
+    def __init__(self, model: Any, settings: Settings, prompt: Sequence[int], max_new_tokens: int) -> None:
+        self.beams, self.finished, self.done = [Beam(0.0, [])], [], False
+        self._settings, self._prompt, self._ends = settings, prompt, model.stop_ids
+        self._length, self._most = 0, min(max_new_tokens, model.context - len(prompt))
+
+    @property
+    def best(self) -> list[int]:
+        return (self.finished or self.beams)[0].new
+
+    def take(self, logits: np.ndarray) -> None:
+        """Go on by a token, from the logits (n, V) after each of the n beams."""
+        n = self._settings.num_beams
+        self._length += 1
         # Among so many there are always `n` that do not end, even if every beam's likeliest token is an end.
-        wide = max(2, 1 + len(ends)) * n
-        beams, finished = [Beam(0.0, [])], []
-        logits, cache = self._read(prompt)
-        for length in range(1, most + 1):
-            candidates = self._best(prompt, beams, logits, wide)
-            done = [length == most or each.new[-1] in ends for each in candidates]
-            # Only the best `n` may finish: the others are there as a reserve.
-            finished += [
-                Beam(each.score / length**self._settings.length_penalty, each.new)
-                for each, ended in zip(candidates[:n], done[:n], strict=True)
-                if ended
-            ]
-            finished = sorted(finished, key=lambda each: -each.score)[:n]
-            beams = [each for each, ended in zip(candidates, done, strict=True) if not ended][:n]
-            if not beams or self._enough(beams, finished, length):
-                break
-            if self._cancelled():
-                return (finished or beams)[0].new
-            logits = self._go_on(cache, beams)
-        return finished[0].new
+        candidates = self._best(logits, wide=max(2, 1 + len(self._ends)) * n)
+        ended = [self._length == self._most or each.new[-1] in self._ends for each in candidates]
+        # Only the best `n` may finish: the others are there as a reserve.
+        for each, is_end in zip(candidates[:n], ended[:n], strict=True):
+            if is_end:
+                self.finished.append(Beam(self._divided(each.score), each.new))
+        self.finished = sorted(self.finished, key=lambda each: -each.score)[:n]
+        self.beams = [each for each, is_end in zip(candidates, ended, strict=True) if not is_end][:n]
+        self.done = not self.beams or self._enough()
 
-    def _enough(self, beams: list[Beam], finished: list[Beam], length: int) -> bool:
-        if len(finished) < self._settings.num_beams:
+    def _enough(self) -> bool:
+        if len(self.finished) < self._settings.num_beams:
             return False
-        could_reach = beams[0].score / length**self._settings.length_penalty
-        return self._settings.early_stopping or could_reach <= finished[-1].score
+        return self._settings.early_stopping or self._divided(self.beams[0].score) <= self.finished[-1].score
 
-    def _best(self, prompt: Sequence[int], beams: list[Beam], logits: np.ndarray, wide: int) -> list[Beam]:
+    def _divided(self, score: float) -> float:
+        return score / self._length**self._settings.length_penalty
+
+    def _best(self, logits: np.ndarray, wide: int) -> list[Beam]:
         """The best continuations of all beams, the best first."""
         peak = logits.max(axis=1, keepdims=True)
         likely = logits - peak - np.log(np.exp(logits - peak).sum(axis=1, keepdims=True))  # (n, V)
-        likely = np.stack(
-            [penalise(row, [*prompt, *beam.new], self._settings) for row, beam in zip(likely, beams, strict=True)]
-        )
-        total = (likely + np.array([beam.score for beam in beams])[:, None]).ravel()  # (n V,)
+        before = [[*self._prompt, *beam.new] for beam in self.beams]
+        likely = np.stack([penalise(row, ids, self._settings) for row, ids in zip(likely, before, strict=True)])
+        total = (likely + np.array([beam.score for beam in self.beams])[:, None]).ravel()  # (n V,)
         wide = min(wide, len(total))
         best = np.argpartition(total, -wide)[-wide:]
         best = best[np.argsort(-total[best], kind="stable")]
         rows, tokens = np.divmod(best, logits.shape[1])
         return [
-            Beam(float(total[place]), [*beams[row].new, int(token)], int(row))
+            Beam(float(total[place]), [*self.beams[row].new, int(token)], int(row))
             for place, row, token in zip(best, rows, tokens, strict=True)
         ]
-
-    def _read(self, prompt: Sequence[int]) -> tuple[np.ndarray, Any]:
-        import torch
-        from transformers import DynamicCache
-
-        network = self.model.network
-        cache = DynamicCache(config=network.config)
-        with torch.inference_mode():
-            ids = torch.tensor([list(prompt)], device=self.model.device)
-            logits = network(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
-        return _numbers(logits), cache
-
-    def _go_on(self, cache: Any, beams: list[Beam]) -> np.ndarray:
-        """Logits (n, V) after the last token of each beam; the cache follows the beams."""
-        import torch
-
-        with torch.inference_mode():
-            cache.batch_select_indices(torch.tensor([beam.row for beam in beams], device=self.model.device))
-            new = torch.tensor([[beam.new[-1]] for beam in beams], device=self.model.device)
-            return _numbers(self.model.network(new, past_key_values=cache, use_cache=True).logits[:, -1])
 
 
 class ContrastiveSearch:
@@ -132,7 +133,7 @@ class ContrastiveSearch:
 
     Su et al. 2022, equation 5, https://arxiv.org/abs/2202.06417: of the `top_k` likeliest tokens v the one with the
     greatest (1 - alpha) p(v) - alpha max s(v, x), where s is the cosine between the last hidden states of v and of each
-    token x before it. To know the hidden state of a candidate it must be read: each step reads `top_k` tokens.
+    token x before it. To know the hidden state of a candidate it must be read: each step reads `top_k` tokens a text.
     """
 
     def __init__(self, model: LanguageModel, settings: Settings) -> None:
@@ -140,61 +141,72 @@ class ContrastiveSearch:
         refuse_other_engine(model, "contrastive")
         self.model: Any = model
         self._k, self._alpha = settings.top_k, settings.penalty_alpha
-        self._ids: list[int] = []  # what was read; behind it in the cache stand the candidates, one a row
-        self._candidates: list[int] = []
-        self._cache: Any = None
-        self._logits: Any = None  # (k, V) after each candidate
-        self._states: Any = None  # (T, D) of length 1, of what was read
-        self._new_states: Any = None  # (k, D) of the candidates
+        self._rows = Rows(self.model, with_states=True)
+        self._texts: list[list[int]] = []  # what was read; behind each stand its candidates, one a row
+        self._candidates: list[list[int]] = []
+        self._logits: Any = None  # (B k, V) after each candidate
+        self._states: list[Any] = []  # of each text (T, D), of length 1
+        self._new_states: Any = None  # (B k, D) of the candidates
 
     def next_logits(self, ids: Sequence[int]) -> np.ndarray:
         """The equation's score of the candidates, -inf for all other tokens."""
+        return self.scores([list(ids)])[0]
+
+    def search(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
+        """The new tokens of each prompt's text, its end token included. The texts share each step."""
+        texts = [list(prompt) for prompt in prompts]
+        live = texts
+        for _ in range(max_new_tokens):
+            for text, scores in zip(live, self.scores(live), strict=True):
+                text.append(int(scores.argmax()))
+            live = [text for text in live if text[-1] not in self.model.stop_ids and len(text) < self.model.context]
+            if not live:
+                break
+        return [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
+
+    def scores(self, texts: list[list[int]]) -> np.ndarray:
+        """Scores (B, V) of the tokens after each text. Texts that go on, all or some of them, are not read again."""
         import torch
 
-        ids = list(ids)
+        parents = self._followed(texts)
         with torch.inference_mode():
-            logits = self._take(ids) if self._follows(ids) else self._read(ids)  # (V,)
-            self._ids = []  # an error on the way leaves the cache in an unknown state
-            probabilities, candidates = logits.float().softmax(-1).topk(min(self._k, len(logits)))
-            self._cache.batch_repeat_interleave(len(candidates))
-            self._logits, states = self._run(candidates[:, None])
-            self._new_states = states[:, -1]  # (k, D)
-            likeness = (self._new_states @ self._states.T).amax(-1)  # (k,)
+            if parents is None:
+                logits = self._rows.read(texts)  # (B, V)
+                states = zip(_of_length_1(self._rows.states), texts, strict=True)
+                self._states, parents = [each[-len(text) :] for each, text in states], list(range(len(texts)))
+            else:
+                logits = self._logits[parents]
+                self._states = [
+                    torch.cat([self._states[row // self._each], self._new_states[row : row + 1]]) for row in parents
+                ]
+            self._texts = []  # an error on the way leaves the cache in an unknown state
+            probabilities, candidates = logits.softmax(-1).topk(min(self._k, logits.shape[-1]))  # (B, k)
+            k = candidates.shape[1]
+            self._logits = self._rows.go_on(np.repeat(parents, k).tolist(), candidates.flatten().tolist())
+            self._new_states = _of_length_1(self._rows.states[:, -1])  # (B k, D)
+            alike = zip(self._new_states.split(k), self._states, strict=True)
+            likeness = torch.stack([(new @ before.T).amax(-1) for new, before in alike])  # (B, k)
             scores = (1 - self._alpha) * probabilities - self._alpha * likeness
-        self._ids, self._candidates = ids, candidates.tolist()
-        all_scores = np.full(len(logits), -np.inf, dtype=np.float32)
-        all_scores[self._candidates] = scores.cpu().numpy()
+        self._texts, self._candidates = [list(text) for text in texts], candidates.tolist()
+        all_scores = np.full((len(texts), logits.shape[-1]), -np.inf, dtype=np.float32)
+        np.put_along_axis(all_scores, candidates.cpu().numpy(), scores.cpu().numpy(), axis=1)
         return all_scores
 
-    def _follows(self, ids: list[int]) -> bool:
-        return ids[:-1] == self._ids and ids[-1] in self._candidates
+    @property
+    def _each(self) -> int:
+        """Candidates of a text."""
+        return len(self._candidates[0])
 
-    def _read(self, ids: list[int]) -> Any:
-        """Read a text from the beginning; logits (V,) after it."""
-        import torch
-        from transformers import DynamicCache
-
-        self._cache = DynamicCache(config=self.model.network.config)
-        logits, states = self._run(torch.tensor([ids], device=self.model.device))
-        self._states = states[0]
-        return logits[0]
-
-    def _take(self, ids: list[int]) -> Any:
-        """Keep the candidate that was chosen, and its row of the cache; logits (V,) after it."""
-        import torch
-
-        row = self._candidates.index(ids[-1])
-        self._cache.batch_select_indices(torch.tensor([row], device=self.model.device))
-        self._states = torch.cat([self._states, self._new_states[row : row + 1]])
-        return self._logits[row]
-
-    def _run(self, ids: Any) -> tuple[Any, Any]:
-        """Logits (B, V) after each row, and the last hidden states (B, T, D) of its tokens, of length 1."""
-        out = self.model.network(
-            ids, past_key_values=self._cache, use_cache=True, output_hidden_states=True, logits_to_keep=1
-        )
-        states = out.hidden_states[-1].float()
-        return out.logits[:, -1], states / states.norm(dim=-1, keepdim=True)
+    def _followed(self, texts: list[list[int]]) -> list[int] | None:
+        """The row of the candidate that each text has taken; None where one is no text of the call before, gone on."""
+        before = {tuple(text): place for place, text in enumerate(self._texts)}
+        rows = []
+        for text in texts:
+            place = before.get(tuple(text[:-1]))
+            if place is None or text[-1] not in self._candidates[place]:
+                return None
+            rows.append(place * self._each + self._candidates[place].index(text[-1]))
+        return rows
 
 
 def refuse_other_engine(model: LanguageModel, strategy: str) -> None:
@@ -205,5 +217,5 @@ def refuse_other_engine(model: LanguageModel, strategy: str) -> None:
         )
 
 
-def _numbers(logits: Any) -> np.ndarray:
-    return logits.float().cpu().numpy().astype(np.float64)
+def _of_length_1(states: Any) -> Any:
+    return states / states.norm(dim=-1, keepdim=True)

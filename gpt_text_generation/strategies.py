@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpt_text_generation.decoding import chooser, dry_breakers, generation_configs, settings_for
+from gpt_text_generation.decoding import generation_configs, settings_for
 from gpt_text_generation.evaluation.diversity_metrics import compare
 from gpt_text_generation.evaluation.samples import Sample
-from gpt_text_generation.text_generator import SEARCHES, write
+from gpt_text_generation.text_generator import write, write_all
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
 from shared.config import check
 from shared.datasets import load_examples
@@ -166,30 +166,14 @@ def _texts(
     """What the strategy writes after the block's openings, from the run folder or anew."""
     prompts = [sample.prompt for sample in block]
     told = [config.model, config.new_tokens, config.seed, number, described(strategy, change), prompts]
+    settings = settings_for(strategy, **change)
+    seeds = [(config.seed, number, place) for place in range(len(prompts))]
     name = f"{strategy}-{number}-{sha256(json.dumps(told).encode()).hexdigest()[:12]}"
     kept = kept_json(
         Path(config.run) / f"{name}.json",
-        lambda: {"texts": write_all(model, prompts, strategy, change, config.new_tokens, (config.seed, number))},
+        lambda: {"texts": write_all(model, prompts, settings, max_new_tokens=config.new_tokens, seeds=seeds)},
     )
     return [Sample(text, prompt, strategy) for text, prompt in zip(kept["texts"], prompts, strict=True)]
-
-
-def write_all(
-    model: "LanguageModel",
-    prompts: Sequence[str],
-    strategy: str,
-    change: Mapping[str, Any],
-    new_tokens: int,
-    seed: Sequence[int],
-) -> list[str]:
-    """A text after each prompt; each has its own seed."""
-    settings = settings_for(strategy, **change)
-    if strategy in SEARCHES:
-        streams = [write(model, model.encode(prompt), settings, max_new_tokens=new_tokens) for prompt in prompts]
-        return ["".join(stream) for stream in streams]
-    breakers = dry_breakers(model.encode)
-    draws = [chooser(settings, (*seed, place), breakers) for place in range(len(prompts))]
-    return model.generate_batch(prompts, draws, max_new_tokens=new_tokens)
 
 
 def measure_block(

@@ -147,6 +147,35 @@ def write(
     return Stream(search, prompt_ids, greedy, **how)
 
 
+def write_all(
+    model: "LanguageModel", prompts: Sequence[str], settings: Settings, *, max_new_tokens: int, seeds: Sequence[Any]
+) -> list[str]:
+    """The text that a strategy writes after each prompt, with a seed for each: what `write` gives, in shared steps.
+
+    Raises UserError and ValueError as `write` does.
+    """
+    if settings.strategy not in SEARCHES:
+        breakers = dry_breakers(model.encode) if settings.dry_multiplier else frozenset()
+        choose = [chooser(settings, seed, breakers) for seed in seeds]
+        return model.generate_batch(prompts, choose, max_new_tokens=max_new_tokens)
+    from gpt_text_generation.search import BeamSearch, ContrastiveSearch
+    from shared.streaming import TextWriter
+
+    ids = [model.encode(prompt) for prompt in prompts]
+    for row in ids:
+        if not 0 < len(row) < model.context:
+            raise ValueError(f"a prompt of {len(row)} tokens: give at least 1, and fewer than {model.context}")
+    if settings.strategy == "contrastive":
+        found = ContrastiveSearch(model, settings).search(ids, max_new_tokens)
+    else:
+        found = BeamSearch(model, settings, max_new_tokens=max_new_tokens).search(ids)
+    texts = []
+    for prompt_ids, new in zip(ids, found, strict=True):
+        writer = TextWriter(model.decode, prompt_ids, ())
+        texts.append("".join(writer.add(token) for token in new if token not in model.stop_ids) + writer.rest())
+    return texts
+
+
 def generate_text(config: TextConfig, show: Callable[[str], None] = lambda piece: None) -> dict[str, Any]:
     """The text with how it came about; `show` gets each piece at once.
 

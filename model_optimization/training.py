@@ -87,7 +87,7 @@ def fit(
     decayed = [weight for weight in weights.values() if weight.ndim > 1]
     rest = [weight for weight in weights.values() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     n_steps = math.ceil(len(windows) / recipe.batch_size) * recipe.epochs
     texts = hashlib.sha256(repr(windows).encode()).hexdigest()
     training = f"{recipe} on {texts} {about}"
@@ -185,5 +185,5 @@ def _restore(file: Path, weights: Weights, optimizer: torch.optim.Optimizer, tra
     for name, weight in weights.items():
         weight.copy_(found[f"weight {name}"])
         moments = {moment: found[f"{moment} {name}"].to(weight.device) for moment in MOMENTS}
-        optimizer.state[weight] = {"step": torch.tensor(float(step)), **moments}
+        optimizer.state[weight] = {"step": torch.tensor(float(step), device=weight.device), **moments}
     return step

@@ -229,49 +229,82 @@ class TransformersSession:
         return kept
 
 
-class _Batch:
-    """Several rows written together, padded on the left; a finished row leaves the batch."""
+class Rows:
+    """Texts side by side in one cache, a row each, padded on the left: a step for all of them costs little more.
 
-    def __init__(
-        self, model: TransformersModel, rows: Sequence[list[int]], choose: Sequence[Choose], stop: Sequence[str]
-    ) -> None:
-        self.model, self.choose = model, choose
-        self.ids = [list(row) for row in rows]
-        self.texts = [""] * len(rows)
-        self.writers = [TextWriter(model.decode, row, stop) for row in rows]
+    Letters in shapes: B rows, T tokens of the longest, V vocabulary, D width.
+    """
 
-    def run(self, max_new_tokens: int) -> list[str]:
+    def __init__(self, model: TransformersModel, with_states: bool = False) -> None:
+        """With `with_states`, `states` (B, T, D) are the last hidden states of the tokens that were read last."""
         import inspect
 
+        self.model, self.with_states, self.states = model, with_states, None
+        self._placed = "position_ids" in inspect.signature(model.network.forward).parameters
+        self._cache: Any = None
+        self._padding: Any = None  # (B,) places before each row's first token
+        self._length = 0
+
+    def read(self, texts: Sequence[Sequence[int]]) -> Any:
+        """Read these texts in place of what there was; a tensor of the logits (B, V) in fp32 after each."""
         import torch
         from transformers import DynamicCache
 
-        network, device = self.model.network, self.model.device
-        cache = DynamicCache(config=network.config)
-        placed = "position_ids" in inspect.signature(network.forward).parameters
-        live = list(range(len(self.ids)))
-        longest = max(len(row) for row in self.ids)
-        padding = torch.tensor([longest - len(row) for row in self.ids], device=device)  # (B,)
-        pad = self.model.tokenizer.pad_token_id or 0
-        new = torch.tensor([[pad] * (longest - len(row)) + row for row in self.ids], device=device)  # (B, T)
-        for step in range(max_new_tokens):
-            length = longest + step
-            mask = torch.arange(length, device=device)[None, :] >= padding[:, None]  # (B, T)
-            named = {"attention_mask": mask.long()}
-            if placed:
-                named["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -new.shape[1] :]
+        self._cache = DynamicCache(config=self.model.network.config)
+        longest, pad = max(map(len, texts)), self.model.tokenizer.pad_token_id or 0
+        gaps = [longest - len(text) for text in texts]
+        self._padding = torch.tensor(gaps, device=self.model.device)
+        self._length = 0
+        return self._run([[pad] * gap + list(text) for gap, text in zip(gaps, texts, strict=True)])
+
+    def go_on(self, parents: Sequence[int], tokens: Sequence[int]) -> Any:
+        """Row i becomes what stood in row `parents[i]`, and one token more; the logits (B, V) in fp32 after each."""
+        import torch
+
+        if list(parents) != list(range(len(self._padding))):
+            kept = torch.tensor(parents, device=self.model.device)
             with torch.inference_mode():
-                logits = network(new, past_key_values=cache, use_cache=True, logits_to_keep=1, **named).logits[:, -1]
-            scores = logits.float().cpu().numpy()  # (B, V)
+                self._cache.batch_select_indices(kept)
+            self._padding = self._padding[kept]
+        return self._run([[token] for token in tokens])
+
+    def _run(self, ids: list[list[int]]) -> Any:
+        import torch
+
+        new = torch.tensor(ids, device=self.model.device)  # (B, T)
+        self._length += new.shape[1]
+        mask = torch.arange(self._length, device=self.model.device)[None, :] >= self._padding[:, None]  # (B, all T)
+        named: dict[str, Any] = {"attention_mask": mask.long()}
+        if self._placed:
+            named["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -new.shape[1] :]
+        if self.with_states:
+            named["output_hidden_states"] = True
+        with torch.inference_mode():
+            out = self.model.network(new, past_key_values=self._cache, use_cache=True, logits_to_keep=1, **named)
+            self.states = out.hidden_states[-1].float() if self.with_states else None
+            return out.logits[:, -1].float()
+
+
+class _Batch:
+    """Several texts written together; a finished one leaves the batch."""
+
+    def __init__(
+        self, model: TransformersModel, prompts: Sequence[list[int]], choose: Sequence[Choose], stop: Sequence[str]
+    ) -> None:
+        self.model, self.choose = model, choose
+        self.ids = [list(prompt) for prompt in prompts]
+        self.texts = [""] * len(prompts)
+        self.writers = [TextWriter(model.decode, prompt, stop) for prompt in prompts]
+
+    def run(self, max_new_tokens: int) -> list[str]:
+        rows, live, going = Rows(self.model), list(range(len(self.ids))), []
+        for step in range(max_new_tokens):
+            logits = rows.go_on(going, [self.ids[row][-1] for row in live]) if step else rows.read(self.ids)
+            scores = logits.cpu().numpy()  # (B, V)
             going = [place for place, row in enumerate(live) if self._write(row, scores[place])]
             if not going:
                 break
-            if len(going) < len(live):
-                kept = torch.tensor(going, device=device)
-                cache.batch_select_indices(kept)
-                padding = padding[kept]
-                live = [live[place] for place in going]
-            new = torch.tensor([[self.ids[row][-1]] for row in live], device=device)
+            live = [live[place] for place in going]
         return [text + writer.rest() for text, writer in zip(self.texts, self.writers, strict=True)]
 
     def _write(self, row: int, scores: np.ndarray) -> bool:

@@ -51,7 +51,7 @@ class MiniLM:
     max_tokens, batch_texts = 256, 32
 
     def __init__(self) -> None:
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer, BertModel  # AutoModel would take a second to list all architectures
         from transformers.utils import logging as transformers_logging
 
         from shared.devices import choose_device, choose_precision
@@ -61,7 +61,7 @@ class MiniLM:
         folder = asset_path("minilm")
         self.device = choose_device().value
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self.model: Any = AutoModel.from_pretrained(folder, add_pooling_layer=False).eval().to(self.device)
+        self.model: Any = BertModel.from_pretrained(folder, add_pooling_layer=False).eval().to(self.device)
         self.precision = choose_precision("auto", self.device, WIDTH).value
         self.n_parameters = sum(weight.numel() for weight in self.model.parameters())
 

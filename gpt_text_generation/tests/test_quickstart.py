@@ -35,9 +35,10 @@ def test_every_strategy_continues_every_opening(finished):
 
 def test_a_batch_of_strategies_writes_what_each_writes_alone(tiny_language_model):
     model = load_language_model(str(tiny_language_model("llama", 256)), "transformers")
-    names = ["greedy", "nucleus", "dry", "mirostat"]
-    together = quickstart.write_all(model, names, quickstart.OPENINGS, 12)
-    assert all(quickstart.write_all(model, [name], quickstart.OPENINGS, 12)[name] == together[name] for name in names)
+    names = ["greedy", "nucleus", "dry", "mirostat", "beam_search"]
+    together = quickstart.write_by_each(model, names, quickstart.OPENINGS, 12)
+    for name in names:
+        assert quickstart.write_by_each(model, [name], quickstart.OPENINGS, 12)[name] == together[name]
 
 
 def test_the_perplexity_is_that_of_the_models_own_probabilities(tiny_language_model):

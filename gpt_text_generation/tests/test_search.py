@@ -48,29 +48,28 @@ def test_beam_search_finds_what_transformers_finds(model, prompt, how, monkeypat
         ends = {model.tokenizer.eos_token_id, *range(100, 100 + n_ends - 1)}
         monkeypatch.setattr(model, "stop_ids", frozenset(ends))
         search = BeamSearch(model, settings_for("beam_search", **how), max_new_tokens=20)
-        assert search.search(ids) == by_transformers(model, ids, ends, max_new_tokens=20, **how)
+        assert search.search([ids])[0] == by_transformers(model, ids, ends, max_new_tokens=20, **how)
 
 
 def test_a_stream_hands_out_what_the_search_found(model, monkeypatch):
     ids = model.encode("the cat")
     settings = settings_for("beam_search")
-    found = BeamSearch(model, settings, max_new_tokens=12).search(ids)
+    found = BeamSearch(model, settings, max_new_tokens=12).search([ids])[0]
     stream = Stream(BeamSearch(model, settings, max_new_tokens=12), ids, max_new_tokens=12)
     assert "".join(stream) == stream.text and stream.ids == found
 
 
 def test_a_cancelled_beam_search_ends_at_once_with_what_it_has(model):
-    steps = []
-    search = BeamSearch(model, settings_for("beam_search"), max_new_tokens=50, cancelled=lambda: len(steps) == 3)
-    go_on = search._go_on
-    search._go_on = lambda *rest: steps.append(1) or go_on(*rest)
-    assert len(search.search(model.encode("the cat"))) == 4
+    asked = iter([False, False, False, True])
+    search = BeamSearch(model, settings_for("beam_search"), max_new_tokens=50, cancelled=lambda: next(asked))
+    assert len(search.search([model.encode("the cat")])[0]) == 4
 
 
 def test_beam_search_ends_with_the_window(tiny_language_model):
     model = load_language_model(str(tiny_language_model("llama", window=16)), "transformers")
     ids = model.encode("the cat")
-    assert len(BeamSearch(model, settings_for("beam_search"), max_new_tokens=99).search(ids)) <= 16 - len(ids)
+    [found] = BeamSearch(model, settings_for("beam_search"), max_new_tokens=99).search([ids])
+    assert len(found) <= 16 - len(ids)
 
 
 def contrastive_by_hand(model, ids, k, alpha, new):

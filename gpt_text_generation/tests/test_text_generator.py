@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from gpt_text_generation.decoding import ALLOWED, generation_configs, settings_for
-from gpt_text_generation.text_generator import TextConfig, generate_text, main, write
+from gpt_text_generation.text_generator import TextConfig, generate_text, main, write, write_all
 from shared.config import parse_config
 from shared.errors import UserError
 from shared.language_model import load_language_model
@@ -43,6 +43,30 @@ def test_every_strategy_writes_and_writes_the_same_again(ask, strategy):
 
 def test_another_seed_gives_another_text_where_tokens_are_drawn(ask):
     assert ask(strategy="nucleus", seed=1)["text"] != ask(strategy="nucleus", seed=2)["text"]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("strategy", generation_configs)
+def test_texts_written_together_are_those_written_alone(tiny_language_model, kind, strategy, monkeypatch):
+    """Prompts of different lengths, and texts that end early, late and not at all."""
+    model = load_language_model(str(tiny_language_model(kind)), "transformers")
+    prompts = ["the cat", "a dog ran after the cat and sat on the mat", "on"]
+    settings = settings_for(strategy)
+    for ends in ({model.tokenizer.eos_token_id}, {*range(100, 150)}):
+        monkeypatch.setattr(model, "stop_ids", frozenset(ends))
+        alone = [
+            "".join(write(model, model.encode(prompt), settings, max_new_tokens=20, seed=seed))
+            for seed, prompt in enumerate(prompts)
+        ]
+        assert write_all(model, prompts, settings, max_new_tokens=20, seeds=range(3)) == alone
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "beam_search", "contrastive"])
+def test_prompts_that_leave_no_room_are_refused_together_as_alone(folder, strategy):
+    model = load_language_model(folder, "transformers")
+    for prompt in ("", "cat " * 200):
+        with pytest.raises(ValueError, match="a prompt of .* tokens: give at least 1, and fewer than 128"):
+            write_all(model, ["the cat", prompt], settings_for(strategy), max_new_tokens=5, seeds=(0, 1))
 
 
 def test_a_text_ends_before_its_stop_string(ask):

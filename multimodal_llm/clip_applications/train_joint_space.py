@@ -133,7 +133,7 @@ def learn(
     matrices = [weight for weight in towers.parameters() if weight.ndim > 1]
     others = [weight for weight in towers.parameters() if weight.ndim < 2]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": [*others, sharpness]}]
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.lr, total_steps=config.epochs * steps_an_epoch, pct_start=0.1
     )

@@ -71,7 +71,7 @@ def train(config: ShapesConfig) -> dict[str, Any]:
     pixels = processor(images=[load_image(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
 
     steps = config.epochs * -(-len(pixels) // config.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps, pct_start=0.1)
     done = 0
     with Timer() as timer, progress_bar("tiny BLIP", steps) as update:

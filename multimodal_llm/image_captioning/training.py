@@ -249,7 +249,7 @@ class _Step:
         matrices = [p for p in self.parameters if p.ndim > 1]
         others = [p for p in self.parameters if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=stage.lr, betas=(0.9, 0.98), fused=self.device == "cuda")
+        self.optimizer = torch.optim.AdamW(groups, lr=stage.lr, betas=(0.9, 0.98), fused=True)
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(stage.average))
         self.average.eval()
 

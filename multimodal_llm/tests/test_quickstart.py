@@ -28,6 +28,12 @@ def test_the_section_is_whole_and_in_its_order(finished):
     assert kinds in (BEFORE + ["samples"] + DOCUMENT, BEFORE + DOCUMENT)  # captions may be left out
 
 
+def test_the_receipt_is_shown_so_high_that_it_can_be_read(finished):
+    figures = [block["figure"] for block in read_section(finished[0])["blocks"] if block["kind"] == "figure"]
+    for language in LANGUAGES:
+        assert [figure[language]["layout"].get("height", 0) >= 700 for figure in figures] == [False, True, True]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_word_is_in_its_language(finished, language):
     section = read_section(finished[0])

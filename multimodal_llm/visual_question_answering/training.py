@@ -98,7 +98,9 @@ class Trainer:
         config, model = self.config, self.model
         steps_each = math.ceil(len(self.training) / config.batch_pictures)
         total = steps_each * config.epochs
-        optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        optimiser = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, config.learning_rate, total_steps=total, pct_start=WARM_UP
         )

@@ -140,7 +140,7 @@ def train_stage(
             part.p = settings.dropout
     network.train()
     groups = _groups(network, settings)
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=device.type == "cuda")
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
     batches = Batches(cutter, examples(0), device)
     n_steps = max(int(settings.epochs * -(-len(batches) // settings.batch_size)), 1)
     n_warmup = max(int(settings.warmup * n_steps), 1)
