@@ -33,13 +33,13 @@ def measure(
     """A row a variant and batch size, the baseline's first. `most_lost` is the accuracy that may be lost to ship."""
     texts, labels = [example.text for example in test], np.array([example.label for example in test])
     memory = {variant.name: peak_mb(variant.folder) for variant in variants}
+    right = _right(variants, texts, labels, batch_sizes)
     rows = []
     for batch in batch_sizes:
-        right = {variant.name: variant.logits(texts, batch).argmax(1) == labels for variant in variants}
         seconds = _take_turns(variants, texts, batch, turns)
         for variant in variants:
-            own = right[variant.name]
-            lost = paired_loss(right[BASELINE], own)
+            own = right[variant.name, batch]
+            lost = paired_loss(right[BASELINE, batch], own)
             calls = [call for turn in seconds[variant.name] for call in turn]
             ratios = zip(seconds[BASELINE], seconds[variant.name], strict=True)
             rows.append(
@@ -60,6 +60,22 @@ def measure(
                 }
             )
     return rows
+
+
+def _right(
+    variants: Sequence[Variant], texts: Sequence[str], labels: np.ndarray, batch_sizes: Sequence[int]
+) -> dict[tuple[str, int], np.ndarray]:
+    """Which texts are answered rightly (N,), by variant and batch size; once only where the batch changes nothing."""
+    right: dict[tuple[str, int], np.ndarray] = {}
+    with progress_bar("accuracy", len(variants)) as update:
+        for done, variant in enumerate(variants, 1):
+            for batch in sorted(batch_sizes, reverse=True):
+                if variant.settings.batch_independent and batch != max(batch_sizes):
+                    right[variant.name, batch] = right[variant.name, max(batch_sizes)]
+                else:
+                    right[variant.name, batch] = variant.logits(texts, batch).argmax(1) == labels
+            update(done, note=variant.name)
+    return right
 
 
 def _take_turns(

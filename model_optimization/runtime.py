@@ -42,6 +42,8 @@ class VariantSettings:
     """Tokens that a window shares with the one before it."""
     temperature: float = 1.0
     """What to divide logits by to get honest probabilities."""
+    batch_independent: bool = False
+    """Whether an answer is the same whatever else is in the batch: not where that sets the scale of activations."""
 
     def __post_init__(self) -> None:
         if self.engine not in get_args(EngineName):
@@ -64,7 +66,7 @@ class Reader:
 
 
 class Variant:
-    """An opened variant. Logits of the same texts may differ by their batch where activations are quantized with it."""
+    """An opened variant. Unless `settings.batch_independent`, logits of a text depend a little on its batch."""
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         """Raises UserError where files are missing or damaged."""

@@ -63,7 +63,14 @@ def convert(subject: "Subject", folder: Path, attention: bool = True) -> Variant
 
 def settings_of(subject: "Subject", engine: EngineName) -> VariantSettings:
     """What a variant keeps of its classifier."""
-    return VariantSettings(engine, subject.label_names, subject.max_length, subject.overlap, subject.temperature)
+    return VariantSettings(
+        engine,
+        subject.label_names,
+        subject.max_length,
+        subject.overlap,
+        subject.temperature,
+        batch_independent=engine != "torch_int8",
+    )
 
 
 def export(model: "nn.Module", file: Path) -> None:

@@ -9,7 +9,7 @@ answer that depends a little on what else is in the batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_optimization.config import PROJECT, SUBJECT
@@ -50,7 +50,7 @@ def quantize_dynamically(source: Variant, folder: Path, per_channel: bool = True
             per_channel=per_channel,
             weight_type=QuantType.QInt8,
         )
-    write_settings(folder, source.settings, source.reader.tokenizer)
+    write_settings(folder, replace(source.settings, batch_independent=False), source.reader.tokenizer)
     return Variant(folder)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from model_optimization import measurement
 from model_optimization.measurement import BASELINE, measure
+from model_optimization.runtime import VariantSettings
 from shared.datasets import Example
 
 
@@ -16,8 +17,9 @@ class Fixed:
 
     folder, size_mb = None, 3.0
 
-    def __init__(self, name, asked=None):
-        self.name, self.asked = name, asked if asked is not None else []
+    def __init__(self, name, batch_independent=False):
+        self.name, self.asked = name, []
+        self.settings = VariantSettings("onnx", ("bad", "good"), 8, batch_independent=batch_independent)
 
     def logits(self, texts, batch_size=16):
         self.asked.append(list(texts))
@@ -36,6 +38,17 @@ def test_speeds_are_those_of_the_calls(monkeypatch):
     assert quick["texts_per_s"] == pytest.approx(4 * 20 / 0.22) and slow["texts_per_s"] == pytest.approx(4 * 20 / 0.6)
     assert (slow["batch"], slow["size_mb"], slow["peak_mb"]) == (4, 3.0, 7.0)
     assert slow["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_accuracy_is_taken_at_every_batch_size_where_that_may_change_it_and_else_once(monkeypatch):
+    monkeypatch.setattr(measurement, "_take_turns", lambda variants, *_: {each.name: [[0.01]] for each in variants})
+    monkeypatch.setattr(measurement, "peak_mb", lambda folder: 7.0)
+    texts = [Example("a", label=1), Example("b", label=0), Example("c", label=1), Example("d", label=1)]
+    whole, mixed = Fixed(BASELINE, batch_independent=True), Fixed("int8")
+    mixed.logits = lambda texts, batch_size: np.tile([1.0, 0.0] if batch_size == 4 else [0.0, 1.0], (len(texts), 1))
+    rows = {(row["method"], row["batch"]): row["accuracy"] for row in measure([whole, mixed], texts, [1, 4], 1, 0.01)}
+    assert whole.asked == [["a", "b", "c", "d"]]
+    assert rows == {(BASELINE, 1): 0.75, (BASELINE, 4): 0.75, ("int8", 1): 0.75, ("int8", 4): 0.25}
 
 
 def test_what_is_timed_lies_evenly_over_the_whole_set(monkeypatch):

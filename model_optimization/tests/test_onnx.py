@@ -48,7 +48,9 @@ def test_attention_stays_in_its_parts_where_that_is_asked_for(subject, unfused_v
 
 def test_a_variant_reads_and_answers_with_the_settings_of_its_classifier(subject):
     own = replace(subject, max_length=20, overlap=4, temperature=2.5)
-    assert settings_of(own, "onnx") == VariantSettings("onnx", ("negative", "positive"), 20, 4, 2.5)
+    assert settings_of(own, "onnx") == VariantSettings(
+        "onnx", ("negative", "positive"), 20, 4, 2.5, batch_independent=True
+    )
 
 
 def test_another_model_is_seen_to_differ(subject, onnx_variant):
@@ -100,7 +102,7 @@ def test_the_folder_is_a_whole_variant_and_nothing_else(onnx_variant, subject):
 
     assert {file.name for file in onnx_variant.folder.iterdir()} == {ONNX, TOKENIZER, VARIANT}
     settings = json.loads((onnx_variant.folder / VARIANT).read_text())
-    reading = {"max_length": 32, "overlap": 32, "temperature": 1.0}
+    reading = {"max_length": 32, "overlap": 32, "temperature": 1.0, "batch_independent": True}
     assert settings == {"engine": "onnx", "label_names": ["negative", "positive"], **reading}
     assert (onnx_variant.folder / TOKENIZER).read_text() == subject.tokenizer.to_str()
     model = onnx.load(onnx_variant.folder / ONNX)

@@ -61,7 +61,7 @@ def test_int8_is_smaller_close_and_a_whole_variant(kind, source, request):
     difference = np.abs(variant.logits(TEXTS) - whole.logits(TEXTS)).max()
     # Without VNNI or AVX-512, int8 products saturate in 16 bits: .171 on such a processor, .15 is for the others.
     assert 1e-4 < difference < 0.2
-    assert variant.settings == whole.settings
+    assert variant.settings == replace(whole.settings, batch_independent=kind == "static")
     assert {file.name for file in variant.folder.iterdir()} == {ONNX, TOKENIZER, VARIANT}
     assert json.loads((variant.folder / TOKENIZER).read_text())["truncation"]["max_length"] == 32
 
