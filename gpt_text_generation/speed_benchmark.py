@@ -206,5 +206,7 @@ def plain_loop(model: "TransformersModel", ids: Sequence[int], context: int, str
 
 BENCHMARKS = {
     "decode": Benchmark(DecodeConfig, decode),
-    "perplexity": Benchmark(PerplexityBenchmarkConfig, perplexity, data="text/wikitext2/test.txt"),
+    "perplexity": Benchmark(
+        PerplexityBenchmarkConfig, perplexity, data="text/wikitext2/test.txt", sample={"max_tokens": 8192}
+    ),
 }
