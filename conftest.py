@@ -28,11 +28,14 @@ def _refuse_outside(address: Any) -> None:
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
     """Let sockets reach this machine only, and pip nothing, unless the test is marked `network`.
 
-    Nor are there assets, which an earlier test may have fetched: a test that wants one says so by the mark.
+    Nor are there assets, which an earlier test may have fetched: a test that wants one says so by the mark. What
+    fixtures make is there: they have their own cache below pytest's folder.
     """
     if request.node.get_closest_marker("network"):
         return
-    monkeypatch.setenv("LAPTOP_LLM_CACHE", str(tmp_path_factory.getbasetemp() / "no-assets" / uuid4().hex))
+    temporary = str(tmp_path_factory.getbasetemp())
+    if not os.environ.get("LAPTOP_LLM_CACHE", "").startswith(temporary):
+        monkeypatch.setenv("LAPTOP_LLM_CACHE", f"{temporary}/no-assets/{uuid4().hex}")
     for name in ("connect", "connect_ex"):
         real = getattr(socket.socket, name)
 

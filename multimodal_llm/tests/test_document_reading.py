@@ -54,6 +54,7 @@ def pdf_bytes(pages):
     return out.getvalue()
 
 
+@pytest.mark.network
 def test_a_receipt_is_read_in_order_with_words_in_their_places():
     page = read_picture(draw(RECEIPT))
     assert (page.status, page.turns, page.skew) == ("ocr", 0, 0.0)
@@ -66,6 +67,7 @@ def test_a_receipt_is_read_in_order_with_words_in_their_places():
     assert 0.8 < words["3.00"].score <= 1
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("turns", [1, 2])
 def test_a_page_that_lies_is_brought_upright(turns):
     picture = draw(RECEIPT).rotate(-90 * turns, expand=True)
@@ -76,6 +78,7 @@ def test_a_page_that_lies_is_brought_upright(turns):
     assert upright(picture, page).shape == (420, 520, 3)
 
 
+@pytest.mark.network
 def test_a_crooked_photo_is_levelled_and_its_boxes_do_not_overlap():
     picture = draw(RECEIPT, size=(900, 500)).rotate(-6, expand=True, fillcolor="white", resample=Image.BICUBIC)
     page = read_picture(picture)
@@ -104,6 +107,7 @@ def test_a_page_of_dots_and_a_photo_have_no_text():
         assert (page.status, page.reason) == ("empty", "no text was found on the picture")
 
 
+@pytest.mark.network
 def test_a_strip_of_20_000_pixels_takes_bounded_memory():
     strip = Image.new("RGB", (20_000, 60), "white")
     ImageDraw.Draw(strip).text((10, 10), "A very long strip", fill="black", font=ImageFont.load_default(36))
@@ -114,6 +118,7 @@ def test_a_strip_of_20_000_pixels_takes_bounded_memory():
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
 
 
+@pytest.mark.network
 def test_text_of_a_pdf_is_taken_as_it_stands_with_its_places(tmp_path, monkeypatch):
     monkeypatch.setattr(layout_analysis, "recognise", None)
     file = tmp_path / "two.pdf"

@@ -98,6 +98,7 @@ def test_no_picture_is_refused(weights):
         ImageEncoder(load_network(weights)).encode([])
 
 
+@pytest.mark.network
 def test_the_packaged_weights_know_a_plain_object():
     """The real network on a drawing: enough to notice a wrong padding, scale or order of channels."""
     names = class_names()

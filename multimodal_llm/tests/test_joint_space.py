@@ -130,6 +130,7 @@ def tiny_reader(monkeypatch):
     return reader
 
 
+@pytest.mark.network
 def test_training_from_the_command_line_writes_a_space_that_loads(
     flickr, random_encoder, tiny_reader, tmp_path, monkeypatch, capsys
 ):

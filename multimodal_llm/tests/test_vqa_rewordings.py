@@ -36,6 +36,7 @@ def test_no_sentence_stands_in_two_parts(first, second):
     assert all_texts(first) & all_texts(second) == set()
 
 
+@pytest.mark.network
 def test_no_rewording_is_one_of_easy_vqas_own_questions():
     own = {normalise(question.text) for question in load_vqa("easy_vqa", "train").questions}
     assert len(own) == 107

@@ -65,6 +65,7 @@ class Copier:
         yield messages[1]["content"].split("[1] ")[1].split("\n")[0]
 
 
+@pytest.mark.network
 def test_the_line_has_the_design_s_keys_for_each_generator(data, no_models, monkeypatch):
     monkeypatch.setattr(writers, "load_writer", lambda generator, model: Copier())
     result, rows, _ = measure_answers(AnswersConfig(data=str(data), generator="copier"))
@@ -94,6 +95,7 @@ def test_the_right_paragraph_is_all_that_is_found(data):
     assert texts["Tower"][hit.chunk.start : hit.chunk.end] == hit.chunk.text == FACTS["Tower"][0][0]
 
 
+@pytest.mark.network
 def test_a_title_is_the_heading_of_its_article(tmp_path, data, hashed_words):
     texts, _ = squad.read_squad(data)
     store = squad.fill_store(tmp_path / "store", texts, hashed_words)
@@ -104,6 +106,7 @@ def test_a_title_is_the_heading_of_its_article(tmp_path, data, hashed_words):
     assert chunk.headings == (line.source,) and line.source in FACTS
 
 
+@pytest.mark.network
 def test_a_training_anew_learns_from_the_articles_that_are_not_scored_and_is_what_is_scored(
     data, no_models, monkeypatch
 ):
