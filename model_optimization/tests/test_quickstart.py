@@ -9,7 +9,7 @@ from model_optimization import quickstart
 from shared.phrases import LANGUAGES
 from shared.report import read_section, write_report
 
-pytestmark = pytest.mark.network  # the encoder and the set come from the package index
+pytestmark = [pytest.mark.network, pytest.mark.slow]  # the encoder and the set come from the package index
 
 KINDS = ["numbers", "text", "figure", "figure", "table", "text", "text", "figure", "table", "next"]
 HAN = re.compile(r"[\u4e00-\u9fff]")
