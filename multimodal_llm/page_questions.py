@@ -10,7 +10,8 @@ from multimodal_llm.page_pictures import LARGEST_MB, Say, picture_in
 from multimodal_llm.visual_question_answering.config import PROJECT, SHIPPED
 from multimodal_llm.visual_question_answering.data_loader import COLORS, SHAPES
 from multimodal_llm.visual_question_answering.drawings import PICTURE_KINDS, draw, draw_shape
-from multimodal_llm.visual_question_answering.vqa_system import SETTINGS, WEIGHTS, Answer, ShapesVqa
+from multimodal_llm.visual_question_answering.measured_shapes import MeasuredShapes
+from multimodal_llm.visual_question_answering.vqa_system import SETTINGS, WEIGHTS, Answer, ShapesVqa, VqaSystem
 from shared.errors import UserError
 from shared.page import choice_key
 
@@ -36,8 +37,7 @@ def show(say: Say) -> None:
     if folder is None:
         st.warning(say("no_vqa"))
         st.code(TRAINING, language="bash")
-        return
-    if folder != SHIPPED:
+    elif folder != SHIPPED:
         st.info(say("own_vqa", folder=folder))
     left, right = st.columns(2, gap="large")
     with left:
@@ -122,7 +122,7 @@ def asked(say: Say) -> str:
     return question
 
 
-def answer(folder: Path, picture: Image.Image, question: str, say: Say) -> None:
+def answer(folder: Path | None, picture: Image.Image, question: str, say: Say) -> None:
     try:
         with st.spinner(say("looking")):
             [found] = system(folder).answer(picture, [question])
@@ -133,6 +133,9 @@ def answer(folder: Path, picture: Image.Image, question: str, say: Say) -> None:
         st.warning(say(f"doubt.{doubt}"))
     word = say(f"word.{found.text}")
     st.subheader(say("guess", answer=word) if found.doubts else word)
+    if folder is None:
+        st.caption(say("vqa_nearest", share=f"{found.confidence:.0%}"))
+        return
     st.caption(say("vqa_confidence", share=f"{found.confidence:.1%}"))
     st.dataframe(
         probabilities(found, say),
@@ -150,5 +153,5 @@ def probabilities(found: Answer, say: Say) -> list[dict[str, object]]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
-def system(folder: Path) -> ShapesVqa:
-    return ShapesVqa.load(folder)
+def system(folder: Path | None) -> VqaSystem:
+    return ShapesVqa.load(folder) if folder else MeasuredShapes()

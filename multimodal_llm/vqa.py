@@ -22,7 +22,8 @@ class VqaConfig:
     """Answer questions about a picture; the picture and the questions stand after the options."""
 
     model: str = "shapes"
-    """shapes (ships with the project: pictures of one shape), the folder of a training, or a BLIP for VQA by name."""
+    """shapes (ships with the project: pictures of one shape), measured (rules without weights), the folder of a
+    training, or a BLIP for VQA by name."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
 

@@ -43,6 +43,7 @@ def vqa(config: VqaBenchmarkConfig) -> Outcome:
             "questions": "easy-VQA's test",
             "accuracy": result["accuracy"],
             "prior": result["question_only_prior"],
+            "rules": result["rules"],
             "n": result["n"],
         },
         *(
@@ -50,6 +51,7 @@ def vqa(config: VqaBenchmarkConfig) -> Outcome:
                 "questions": f"easy-VQA's test: {kind}",
                 "accuracy": score,
                 "prior": result["prior_by_type"][kind],
+                "rules": result["rules_by_type"][kind],
                 "n": None,
             }
             for kind, score in result["by_type"].items()
@@ -58,10 +60,17 @@ def vqa(config: VqaBenchmarkConfig) -> Outcome:
             "questions": "in other words",
             "accuracy": result["paraphrase_accuracy"],
             "prior": result["paraphrase_prior"],
+            "rules": result["paraphrase_rules"],
             "n": result["n_paraphrases"],
         },
         *(
-            {"questions": f"in other words: {kind}", "accuracy": score, "prior": None, "n": None}
+            {
+                "questions": f"in other words: {kind}",
+                "accuracy": score,
+                "prior": None,
+                "rules": result["paraphrase_rules_by_kind"][kind],
+                "n": None,
+            }
             for kind, score in result["paraphrase_by_kind"].items()
         ),
     ]

@@ -9,6 +9,7 @@ from multimodal_llm import page_caption, page_questions
 from multimodal_llm.clip_applications import joint_space
 from multimodal_llm.image_captioning import captioner
 from multimodal_llm.image_captioning.captioner import Caption
+from multimodal_llm.visual_question_answering.measured_shapes import MeasuredShapes
 from multimodal_llm.visual_question_answering.vqa_system import SETTINGS, WEIGHTS, Answer
 from shared.phrases import LANGUAGES, phrase
 
@@ -33,7 +34,7 @@ class FakeVqa:
 def open_page(run_page, tmp_path, monkeypatch):
     (tmp_path / WEIGHTS).write_bytes(b"")
     monkeypatch.setattr(page_questions, "SHIPPED", tmp_path)
-    monkeypatch.setattr(page_questions, "system", lambda folder: FakeVqa())
+    monkeypatch.setattr(page_questions, "system", lambda folder: FakeVqa() if folder else MeasuredShapes())
     monkeypatch.setattr(page_caption, "captioner", FakeCaptioner)
     monkeypatch.setattr(page_caption, "left_out", lambda: None)
     page_caption.caption_of.clear()
@@ -122,6 +123,7 @@ def test_without_weights_the_page_says_so_and_names_the_command(open_page, witho
     assert not page.exception and [warning.value for warning in page.warning] == [say("no_vqa", language)]
     assert page_questions.TRAINING in [code.value for code in page.code]
     reason = say("left_out.not_here", language)
+    assert say("word.red", language) in headings(page)  # by rules: that is the shape which is drawn first
     infos = [info.value for info in page.info]
     assert {say(f"{name}_left_out", language, reason=reason) for name in ("captioner", "space")} <= set(infos)
     page.button_group(key=f"caption_sample-{language}").set_value("drawing").run()

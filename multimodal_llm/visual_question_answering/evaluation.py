@@ -1,12 +1,12 @@
 """What the small BLIP is worth: on easy-VQA's test, on our rewordings, and on what it was never taught."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from multimodal_llm.images import ImageSource, load_image
 from multimodal_llm.visual_question_answering import rewordings as words
 from multimodal_llm.visual_question_answering.calibration import expected_calibration_error, put_to_pictures
 from multimodal_llm.visual_question_answering.data_loader import (
@@ -16,6 +16,7 @@ from multimodal_llm.visual_question_answering.data_loader import (
     scores,
 )
 from multimodal_llm.visual_question_answering.drawings import PICTURE_KINDS, draw
+from multimodal_llm.visual_question_answering.measured_shapes import MeasuredShapes, measure
 from multimodal_llm.visual_question_answering.training import load_pixels
 from multimodal_llm.visual_question_answering.vqa_model import to_pixels
 from multimodal_llm.visual_question_answering.vqa_system import ShapesVqa, grids_and_features, question_logits
@@ -41,14 +42,17 @@ def evaluate(system: ShapesVqa, data: str, seed: int, trained_on: Iterable[str] 
     answers, confidence, known = ask_all(system, grids, own)
     right = np.array([said == true for said, (_, _, true) in zip(answers, own, strict=True)])
     prior = question_only_prior(train.questions, test.questions)
+    rules = scores(test.questions, answers_by_rules(test.pictures, own))
     result: dict[str, Any] = {
         **scores(test.questions, answers),
         "question_only_prior": prior["accuracy"],
         "prior_by_type": prior["by_type"],
+        "rules": rules["accuracy"],
+        "rules_by_type": rules["by_type"],
         "n": len(own),
         "ece": expected_calibration_error(confidence, right),
     }
-    result |= reworded_scores(system, grids, picture_facts(test), seed, frozenset(trained_on))
+    result |= reworded_scores(system, grids, test.pictures, picture_facts(test), seed, frozenset(trained_on))
     outside = {kind: gate_of(system, words.outside_questions("test", kind)) for kind in words.OUTSIDE}
     result["question_refused"] = {
         "easy_vqa": float((~known).mean()),
@@ -62,9 +66,15 @@ def evaluate(system: ShapesVqa, data: str, seed: int, trained_on: Iterable[str] 
 
 
 def reworded_scores(
-    system: ShapesVqa, grids: torch.Tensor, facts: Sequence[Any], seed: int, trained_on: frozenset[str]
+    system: ShapesVqa,
+    grids: torch.Tensor,
+    pictures: Sequence[ImageSource],
+    facts: Sequence[Any],
+    seed: int,
+    trained_on: frozenset[str],
 ) -> dict[str, Any]:
-    """Accuracy on the test's rewordings, each put to the same number of pictures, beside the best blind guess."""
+    """Accuracy on the test's rewordings, each put to the same number of pictures, beside the best blind guess and what
+    rules without weights say."""
     kept = tuple(
         r for r in words.rewordings("test") if not any(text_id(t) in trained_on for t in words.every_wording(r))
     )
@@ -78,12 +88,15 @@ def reworded_scores(
     blind = [max(np.mean(row == answer) for answer in set(row)) for row in truths]
     seen = words.words_of([t for r in words.rewordings("train") for t in words.every_wording(r)] + _own_questions())
     new_word = np.array([bool(words.words_of(words.every_wording(r)) - seen) for r in kept])
-    by_kind = defaultdict(list)
-    for rewording, row in zip(kept, each, strict=True):
-        by_kind[rewording.kind].append(row.mean())
+    rules = np.array(answers_by_rules(pictures, asked)).reshape(each.shape) == truths
+    kinds = np.array([rewording.kind for rewording in kept])
     return {
         "paraphrase_accuracy": float(each.mean()),
-        "paraphrase_by_kind": {kind: float(np.mean(rows)) for kind, rows in by_kind.items()},
+        "paraphrase_by_kind": {kind: float(each[kinds == kind].mean()) for kind in dict.fromkeys(kinds.tolist())},
+        "paraphrase_rules": float(rules.mean()),
+        "paraphrase_rules_by_kind": {
+            kind: float(rules[kinds == kind].mean()) for kind in dict.fromkeys(kinds.tolist())
+        },
         "paraphrase_new_word_accuracy": float(each[new_word].mean()),
         "paraphrase_prior": float(np.mean(blind)),
         "paraphrase_answered": float(right[known].mean()) if known.any() else 0.0,
@@ -107,6 +120,13 @@ def ask_all(system: ShapesVqa, grids: torch.Tensor, asked: Sequence[Asked]) -> t
     confidence, best = probabilities.max(-1)
     known = (gates > system.question_threshold).numpy()
     return [system.answers[i] for i in best.tolist()], confidence.numpy(), known
+
+
+def answers_by_rules(pictures: Sequence[ImageSource], asked: Sequence[Asked]) -> list[str]:
+    """What measuring the shapes answers, each picture measured once."""
+    system = MeasuredShapes()
+    measured = {place: measure(load_image(pictures[place])) for place in {place for place, _, _ in asked}}
+    return [system.answer_measured(measured[place], text).text for place, text, _ in asked]
 
 
 def gate_of(system: ShapesVqa, texts: Sequence[str]) -> np.ndarray:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from multimodal_llm.visual_question_answering.vqa_model import QuestionReader, VqaModel, Words
 
 WEIGHTS, SETTINGS = "model.safetensors", "vqa.json"
-SHAPES = "shapes"
+SHAPES, MEASURED = "shapes", "measured"
 Doubt = Literal["question", "picture"]
 
 
@@ -54,18 +54,23 @@ class VqaSystem(Protocol):
 
 
 def load_vqa_system(name: str | Path = SHAPES, device: str = "auto") -> VqaSystem:
-    """`shapes` (it ships with the project), the folder of a training, or a BLIP for VQA by path or hub name.
+    """`shapes` (it ships with the project), `measured` (rules without weights), the folder of a training, or a BLIP for
+    VQA by path or hub name.
 
     Raises UserError where there is no such model, and for a BLIP of another kind.
     """
     if str(name) == SHAPES:
         return ShapesVqa.load(SHIPPED, device)
+    if str(name) == MEASURED:
+        from multimodal_llm.visual_question_answering.measured_shapes import MeasuredShapes
+
+        return MeasuredShapes()
     if (Path(name) / SETTINGS).is_file():
         return ShapesVqa.load(Path(name), device)
     return BlipVqa(str(name), device)
 
 
-def _checked(questions: Sequence[str]) -> list[str]:
+def checked(questions: Sequence[str]) -> list[str]:
     for question in questions:
         if not question.strip():
             raise UserError("the question is empty: ask something, such as 'what color is the shape?'")
@@ -148,7 +153,7 @@ class ShapesVqa:
 
         from multimodal_llm.visual_question_answering.vqa_model import to_pixels
 
-        questions = _checked(questions)
+        questions = checked(questions)
         if not questions:
             return []
         pixels = to_pixels(load_image(picture), self.model.config.image_size)[None]
@@ -239,7 +244,7 @@ class BlipVqa:
     def answer(self, picture: ImageSource, questions: Sequence[str]) -> list[Answer]:
         import torch
 
-        questions = _checked(questions)
+        questions = checked(questions)
         if not questions:
             return []
         device, text = self.model.device, self.model.config.text_config
