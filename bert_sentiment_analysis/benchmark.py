@@ -35,7 +35,7 @@ class FineTuneConfig(BenchmarkConfig):
 
     dataset: str = FILMS
     """Set to learn. A killed training goes on when the same command is given again."""
-    turns: int = 3
+    turns: int = 2
     """Turns in which the training speeds are taken."""
 
     @property
@@ -142,7 +142,7 @@ def _weights(name: str, train: bool) -> Path:
 BENCHMARKS = {
     "fine_tune": Benchmark(FineTuneConfig, fine_tune),
     "domains": Benchmark(DomainsConfig, domains),
-    "predict": Benchmark(PredictConfig, predict, sample={"n": 500, "turns": 1}),
+    "predict": Benchmark(PredictConfig, predict, sample={"n": 250, "turns": 1}),
     **COMPARISON_BENCHMARKS,
     "held_out": Benchmark(HeldOutConfig, held_out),
     "errors": Benchmark(ErrorsConfig, errors),

@@ -244,6 +244,6 @@ def _interval(passed: Sequence[bool]) -> list[float]:
 
 
 BENCHMARKS = {
-    "code": Benchmark(CodeBenchmarkConfig, code, sample={"samples": 0, "n_problems": 10}),
-    "human_eval": Benchmark(HumanEvalConfig, code, sample={"samples": 0, "n_problems": 20}),
+    "code": Benchmark(CodeBenchmarkConfig, code, sample={"samples": 0, "n_problems": 5}),
+    "human_eval": Benchmark(HumanEvalConfig, code, sample={"samples": 0, "n_problems": 10}),
 }

@@ -43,4 +43,4 @@ def prompts(config: PromptBenchmarkConfig, model: Any = None) -> Outcome:
     )
 
 
-BENCHMARKS = {"prompts": Benchmark(PromptBenchmarkConfig, prompts, sample={"n": 20})}
+BENCHMARKS = {"prompts": Benchmark(PromptBenchmarkConfig, prompts, sample={"n": 8})}

@@ -229,4 +229,4 @@ def _tokens_per_s(
     return timer.rate(len(stream.ids))
 
 
-BENCHMARKS = {"strategies": Benchmark(StrategiesConfig, strategies, sample={"blocks": 2, "openings": 4})}
+BENCHMARKS = {"strategies": Benchmark(StrategiesConfig, strategies, sample={"blocks": 2, "openings": 2, "new_tokens": 32})}
