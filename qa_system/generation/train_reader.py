@@ -100,7 +100,7 @@ def train_reader(config: TrainReaderConfig) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """None where a fold has no such score: what tells questions without an answer, of a set that has none."""
+    """None where a fold has no such score: of a fold whose questions all have an answer, or none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
 

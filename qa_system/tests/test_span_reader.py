@@ -214,6 +214,13 @@ def test_a_set_whose_questions_all_have_answers_leaves_open_how_well_others_are_
     assert "| auroc | – |" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
+def test_questions_without_an_answer_leave_open_how_right_the_answers_are():
+    from qa_system.generation.reader_training import scores
+
+    found = scores([Example("where?", "in rome", ())], [Span(3, 7, 0.5, 0.5)])
+    assert found == {"exact_match": None, "f1": None, "auroc_span": None, "auroc_verifier": None, "auroc": None, "n": 1}
+
+
 @pytest.mark.slow
 def test_the_command_trains_goes_on_and_says_what_it_was_trained_on(encoder, tmp_path, capsys, monkeypatch):
     from qa_system.evaluation import squad
