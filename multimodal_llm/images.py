@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from shared.errors import UserError, describe_os_error
 from shared.logging import progress_bar
@@ -34,6 +34,19 @@ LARGE_ENOUGH = 1024
 
 ImageSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture upright, by the orientation in its metadata (EXIF 2.32, tag 0x0112)."""
+METADATA = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+BITS = 258  # TIFF's tag for the bits of a value
+
 
 def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS, largest_side: int | None = None) -> Image.Image:
     """The picture in a file, in bytes, or opened already: upright, RGB, 8 bits; of an animation the first frame.
@@ -44,7 +57,7 @@ def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS, largest_side: 
     `max_pixels`, which a small file can claim to hold (a "decompression bomb").
     """
     if isinstance(source, Image.Image):
-        return _shrunk(_to_rgb(ImageOps.exif_transpose(source)), largest_side)
+        return _shrunk(_to_rgb(_upright(source), _bits(source)), largest_side)
     name = str(source) if isinstance(source, str | Path) else getattr(source, "name", "the picture")
     content = _read(source)
     if not content:
@@ -60,7 +73,7 @@ def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS, largest_side: 
                 if largest_side:
                     image.draft(None, (largest_side, largest_side))  # never below it; nothing where it is no JPEG
                 image.load()  # of an animation this is the first frame
-                return _shrunk(_to_rgb(ImageOps.exif_transpose(image)), largest_side)
+                return _shrunk(_to_rgb(_upright(image), _bits(image)), largest_side)
     except UserError:
         raise
     except Image.DecompressionBombError as error:
@@ -97,12 +110,33 @@ def _read(source: str | Path | bytes | BinaryIO) -> bytes:
         raise UserError(f"{source!r}: not a path: give the name of a picture") from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its metadata say, and without these, by which it would be turned again.
+
+    Pillow's own `exif_transpose` writes the other metadata anew, and fails where a camera's are not as they should be.
+    """
+    image.load()
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # damaged metadata say nothing
+        turn = None
+    upright = image.copy() if turn is None else image.transpose(turn)
+    for name in METADATA:
+        upright.info.pop(name, None)
+    return upright
+
+
+def _bits(image: Image.Image) -> int:
+    """Of a value of deep grey: a TIFF may have 12, as medical scans do, which Pillow leaves as they are."""
+    return int(getattr(image, "tag_v2", {}).get(BITS, (16,))[0])
+
+
+def _to_rgb(image: Image.Image, bits: int = 16) -> Image.Image:
     """Eight bits and three colours, whatever the mode: see Pillow's "Concepts", modes."""
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+        return Image.fromarray(_to_8_bits(np.asarray(image), min(bits, 16))).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, (*BACKGROUND, 255)), layer).convert("RGB")
@@ -110,21 +144,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _shrunk(image: Image.Image, largest_side: int | None) -> Image.Image:
-    if largest_side and max(image.size) > largest_side:
-        image = ImageOps.contain(image, (largest_side, largest_side))
+    longest = max(image.size)
+    if largest_side and longest > largest_side:
+        # A strip keeps its last pixel: ImageOps.contain would make a picture of no width of it.
+        width, height = (max(round(side / longest * largest_side), 1) for side in image.size)
+        image = image.resize((width, height))
     return image
 
 
-def _to_8_bits(grey: np.ndarray) -> np.ndarray:
+def _to_8_bits(grey: np.ndarray, bits: int = 16) -> np.ndarray:
     """Deep grey (H, W) as bytes. Pillow itself would cut every value above 255 off, which leaves a white picture.
 
-    Integers are taken as 16 bits, the only deep integers that scanners and cameras write, unless they exceed them.
+    Integers are taken as 16 bits, or as few as the file says, unless they exceed them.
     """
     if grey.dtype.kind == "f":
         grey = np.nan_to_num(grey)
         top = 1.0 if grey.max() <= 1 else 255.0 if grey.max() <= 255 else float(grey.max())
     else:
-        top = max(float(grey.max()), 65535.0)
+        top = max(float(grey.max()), float(2**bits - 1))
     return (np.clip(grey / top, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

@@ -3,6 +3,7 @@
 python -m multimodal_llm.read_documents scan.jpg report.pdf ~/Documents --output read
 """
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ log = get_logger(__name__)
 
 PROGRAM = "python -m multimodal_llm.read_documents"
 ENDINGS = {".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm"}
+PAGE_PICTURE = re.compile(r"-\d{3,}\.png$")  # of a document of several
 FORMAT = 1  # of the files written; with another, documents are read anew
 
 
@@ -41,7 +43,10 @@ class ReadConfig:
 
 def read_documents(config: ReadConfig, paths: Sequence[str]) -> dict[str, Any]:
     """Read them. Raises UserError where there is nothing to read, or all that there is is broken."""
-    files = list(named(find_files(paths), Path(config.output)))
+    output = Path(config.output)
+    files = list(named(find_files(paths, output), output))
+    if config.overlays:
+        refuse_to_write_over(files, output)
     counts = dict.fromkeys(("read", "skipped", "broken", "pages", "text", "ocr", "empty", "failed"), 0)
     rows: list[dict[str, Any]] = []
     reasons: list[str] = []
@@ -69,8 +74,8 @@ def _show_page(show: Any, done: int, name: str, note: str) -> None:
     show(done, f"{name}, {note}")
 
 
-def find_files(paths: Sequence[str]) -> list[tuple[Path, Path]]:
-    """Each file with its name in the output: the path below the folder it was found in.
+def find_files(paths: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
+    """Each file with its name in the output: the path below the folder it was found in; not what was written there.
 
     Raises UserError for no paths, missing ones, and folders without a document.
     """
@@ -80,7 +85,10 @@ def find_files(paths: Sequence[str]) -> list[tuple[Path, Path]]:
     for path in map(Path, paths):
         path = path.expanduser()
         if path.is_dir():
+            written = output.resolve() if path.resolve() in output.resolve().parents else None
             for file in sorted(path.rglob("*")):
+                if written is not None and written in file.resolve().parents:
+                    continue
                 if file.suffix.lower() in ENDINGS and file.is_file():
                     found.setdefault(file, file.relative_to(path))
         elif path.exists():
@@ -90,6 +98,15 @@ def find_files(paths: Sequence[str]) -> list[tuple[Path, Path]]:
     if not found:
         raise UserError(f"{', '.join(paths)}: no documents in it: there must be {', '.join(sorted(ENDINGS))}")
     return list(found.items())
+
+
+def refuse_to_write_over(files: Sequence[tuple[Path, Path]], output: Path) -> None:
+    """Raise UserError where a page's picture would take the place of one of the documents."""
+    targets = {target.resolve() for _, target in files}
+    for file, _ in files:
+        place = file.resolve()
+        if place.suffix == ".png" and {place.with_suffix(""), Path(PAGE_PICTURE.sub("", str(place)))} & targets:
+            raise UserError(f"--output {output}: its pictures would be written over {file}: name another folder")
 
 
 def named(files: Sequence[tuple[Path, Path]], output: Path) -> Iterator[tuple[Path, Path]]:

@@ -107,7 +107,7 @@ def trained_anew(config: AnswersConfig) -> str:
     """The folder of a reader that was trained by the recipe of the packaged one, where it is finished the one there."""
     from qa_system.generation.train_reader import TrainReaderConfig, train_reader
 
-    folder = f"runs/qa_system/reader-{config.seed}"
+    folder = f"runs/qa_system/reader{config.variant}-{config.seed}"
     train_reader(TrainReaderConfig(data=config.data, output=folder, hold_out=True, seed=config.seed))
     return folder
 

@@ -37,7 +37,7 @@ class EvaluateConfig:
 def read_questions(file: Path) -> list[tuple[str, list[str]]]:
     """Questions and their sources. Raises UserError naming the line that is none."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")  # a text may hold other line breaks
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--questions {file}: cannot read it ({error}): give a UTF-8 file of JSON lines") from error
     questions = []

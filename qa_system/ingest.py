@@ -94,7 +94,7 @@ def ingest(config: IngestConfig, paths: Sequence[str]) -> dict[str, Any]:
     with Timer() as timer, StopRequest() as stop:
         store = open_store(config.store, config.embedding, create=True)
         known = {line.source: line.id for line in store.documents() if line.split == config.split}
-        new = [path for path in files if known.get(str(path)) != _sha256(path)]
+        new = [path for path in files if not _is_known(path, known)]
         counts: Counter[str] = Counter(unchanged=len(files) - len(new))
         refused: Counter[str] = Counter()
         passages = 0
@@ -128,9 +128,14 @@ def _read_all(config: IngestConfig, store: Any, files: Sequence[Path]) -> Iterat
         yield from map(reader.read, files)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _is_known(path: Path, known: dict[str, str]) -> bool:
+    if str(path) not in known:
+        return False
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == known[str(path)]
+    except OSError:  # who reads it says what is wrong with it
+        return False
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

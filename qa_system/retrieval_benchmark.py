@@ -81,6 +81,8 @@ def read_collection(folder: Path, split: str = "test", questions: Path | None = 
         texts = {line["_id"]: line["text"] for line in asked}
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"--data {folder}: not in BEIR's layout ({error!r}): see docs/data.md") from error
+    if not judged or not documents:
+        raise UserError(f"--data {folder}: holds no passages or no judgements of {split}: give another set or split")
     judgements: dict[str, dict[str, int]] = {}
     for question, document, grade in judged:
         judgements.setdefault(question, {})[document] = grade
@@ -210,7 +212,7 @@ def _kept(config: RetrievalConfig, embedder: Any, texts: Sequence[str], role: An
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
-    return [parse_json(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [parse_json(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 BENCHMARKS = {"retrieval": Benchmark(RetrievalConfig, measure_retrieval, "retrieval/scifact")}

@@ -20,6 +20,7 @@ from multimodal_llm.document_understanding.block_detector import find_blocks
 from multimodal_llm.document_understanding.document import Line, Page, Word
 from multimodal_llm.document_understanding.running_lines import mark_running
 from multimodal_llm.document_understanding.sheets import Sheet, open_sheets
+from shared.errors import UserError
 from shared.ocr import OcrLine, level
 from shared.ocr import read_picture as recognise
 
@@ -41,10 +42,15 @@ def read_document(
 
 
 def read_sheets(sheets: Iterator[Sheet], threads: int = 0) -> Iterator[tuple[Page, np.ndarray | None]]:
-    """Each page with its picture, upright, in whose pixels the boxes are; None where the page is broken."""
+    """Each page with its picture, upright, in whose pixels the boxes are; None where the page is broken.
+
+    Raises UserError where a model cannot be fetched.
+    """
     for sheet in sheets:
         try:
             page = read_sheet(sheet, threads)
+        except UserError:  # a model that cannot be fetched is no fault of the page
+            raise
         except Exception as error:  # whatever is strange about one page, the others are read
             page = Page(sheet.number, 0, 0, "failed", f"the page cannot be read ({type(error).__name__}: {error})")
         yield page, None if sheet.picture is None else upright(sheet.picture, page)

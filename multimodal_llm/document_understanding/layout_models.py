@@ -79,21 +79,25 @@ class LayoutModel:
         none. Raises UserError as `document_qa.answer` does.
         """
         question = check_question(question, pages)
-        best, none = None, 0.0
+        best, refused = None, None
         for number, page in enumerate(pages):
             words = [word for line in page.lines for word in line.words if word.text.strip()]
             if not words:
                 continue
             picture = pictures[number] if number < len(pictures) else None
             span, nothing = self._point(question, words, page, picture)
-            none = max(none, nothing)
-            if span is not None and (best is None or span.probability > best[0].probability):
+            if span is None:
+                continue
+            if nothing > span.probability:
+                refused = max(refused or (0.0, 0.0), (span.probability, nothing))
+            elif best is None or span.probability > best[0].probability:
                 best = span, page, words
+        if best is None and refused is not None:
+            likeliest_one, nothing = refused
+            return abstain(f"the model holds 'no answer' ({nothing:.2f}) likelier than any ({likeliest_one:.2f})")
         if best is None:
             return abstain(no_text(pages) if not any(page.lines for page in pages) else "the model points at nothing")
         span, page, words = best
-        if none > span.probability:
-            return abstain(f"the model holds 'no answer' ({none:.2f}) likelier than any ({span.probability:.2f})")
         chosen = words[span.first : span.last + 1]
         box = surround(word.box for word in chosen)
         return Answer(

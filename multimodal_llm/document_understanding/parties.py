@@ -255,7 +255,7 @@ def _ends_address(line: Piece) -> bool:
 
 def _is_tail(last: Piece, line: Piece) -> bool:
     """Whether a line without street or postcode ends the address above it: a city's or a state's name, right below."""
-    near = line.box[1] - last.box[3] < 0.6 * last.height and 0.7 < line.height / last.height < 1.4
+    near = line.box[1] - last.box[3] < 0.6 * last.height and 0.7 * last.height < line.height < 1.4 * last.height
     return near and bool(re.fullmatch(r"[^\d:()]{3,40}", line.text))
 
 

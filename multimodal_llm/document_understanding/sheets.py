@@ -87,7 +87,7 @@ def _picture_sheets(path: Path, numbers: range | None) -> Iterator[Sheet]:
                     continue
                 try:
                     file.seek(number - 1)
-                    yield Sheet(number, np.asarray(load_image(file.copy())))
+                    yield Sheet(number, np.asarray(load_image(file)))
                 except Exception as error:  # Pillow's decoders raise whatever they run into on damaged bytes
                     yield Sheet(number, fault=f"the page is damaged ({error})")
 

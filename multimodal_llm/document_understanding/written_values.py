@@ -11,11 +11,11 @@ from datetime import date
 from decimal import Decimal
 
 CURRENCY = r"(?:RM|MYR|US\$|USD|S\$|SGD|HK\$|HKD|NT\$|TWD|A\$|C\$|EUR|GBP|CNY|RMB|JPY|INR|Rs\.?|[$€£¥￥₹])"
-GROUPED = r"\d{1,3}(?:[,.'\u2019\u00a0 ]\d{3})+(?:[.,]\d{2})?"
-PLAIN = r"\d+[.,]\d{2}|[.,]\d{2}"
+GROUPED = r"\d{1,3}(?:[,.'\u2019\u00a0 ]\d{3}){1,5}(?:[.,]\d{2})?"
+PLAIN = r"\d{1,15}[.,]\d{2}|[.,]\d{2}"  # more digits are no amount, and more than arithmetic with money takes
 AMOUNT = re.compile(
     rf"(?P<currency>{CURRENCY})?\s*(?P<minus>[-\u2212(])?\s*(?P<again>{CURRENCY})?\s*"
-    rf"(?<![\d/:.,])(?P<number>{GROUPED}|{PLAIN}|\d+)(?![\d%/:]|\s*%|[.,]\d)"
+    rf"(?<![\d/:.,])(?P<number>{GROUPED}|{PLAIN}|\d{{1,15}})(?![\d%/:]|\s*%|[.,]\d)"
     rf"(?P<behind>\s*(?:元|圆|{CURRENCY}(?![A-Za-z])))?",
     re.IGNORECASE,
 )

@@ -122,6 +122,10 @@ def test_arithmetic_finds_the_total_that_a_label_hides():
     assert total.best.where.text == "72.75" and "cash less change" in total.why
 
 
+def test_a_row_of_digits_without_end_is_no_amount():
+    assert not list(find_amounts(f"TOTAL RM {'1234567890' * 4}.00"))
+
+
 def test_a_tax_summary_does_not_hold_the_total():
     rows = page_rows(page_of("TOTAL   68.90\nGST SUMMARY   AMOUNT   TAX\nTOTAL   65.00   3.90\n"))
     assert find_total(rows).best.where.text == "68.90"

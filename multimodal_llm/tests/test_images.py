@@ -172,3 +172,27 @@ def test_a_picture_can_be_loaded_no_larger_than_needed(size):
     assert max(loaded.size) == min(256, max(size))
     assert loaded.width / loaded.height == pytest.approx(size[0] / size[1], rel=0.02)
     assert np.abs(np.asarray(loaded, dtype=int) - (0, 128, 128)).max() <= 3
+
+
+def test_odd_metadata_turn_a_photo_and_do_not_refuse_it():
+    """A rotated photo whose maker's name is written as a number: Pillow cannot write such metadata anew."""
+    entries = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHII", 0x010F, 5, 1, 0)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entries + bytes(4) + bytes(80)
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(file, "JPEG", exif=exif)
+    turned = load_image(file.getvalue())
+    assert turned.size == (6, 8)
+    assert load_image(turned).size == (6, 8)  # once
+
+
+def test_a_strip_keeps_a_pixel_of_width():
+    assert load_image(Image.new("RGB", (1, 5000)), largest_side=1024).size == (1, 1024)
+
+
+def test_twelve_bits_are_as_bright_as_they_say():
+    """Two pixels of 12 bits, 0 and the brightest, packed in three bytes."""
+    tags = [(256, 2), (257, 1), (258, 12), (259, 1), (262, 1), (273, 130), (277, 1), (278, 1), (279, 3)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries
+    picture = load_image(head.ljust(130, b"\0") + bytes([0x00, 0x0F, 0xFF]))
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [(0, 0, 0), (255, 255, 255)]

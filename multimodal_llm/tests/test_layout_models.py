@@ -1,6 +1,7 @@
 """LayoutLM's and LayoutLMv3's code path, on tiny random checkpoints that are saved to disk as any are."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,18 @@ def test_the_likeliest_run_does_not_begin_in_the_question_nor_end_before_it_begi
 def test_boxes_are_thousandths_of_the_page():
     assert scaled((50, 20, 100, 400), width=200, height=400) == [250, 50, 500, 1000]
     assert scaled((-3, 0, 500, 4), width=200, height=400) == [0, 0, 1000, 10]
+
+
+def test_a_page_that_surely_holds_no_answer_does_not_silence_another(layoutlm, monkeypatch):
+    from multimodal_llm.document_understanding.layout_models import Span
+
+    said = {1: (Span(0, 0, 0.001), 0.99), 2: (Span(1, 1, 0.9), 0.01)}
+    model = LayoutModel.load(str(layoutlm), "cpu")
+    monkeypatch.setattr(model, "_point", lambda question, words, page, picture: said[page.number])
+    pages = [PAGE, replace(PAGE, number=2)]
+    assert model.answer("What is the total?", pages).page == 2
+    said[2] = (Span(1, 1, 0.4), 0.5)
+    assert "(0.50) likelier than any (0.40)" in model.answer("What is the total?", pages).reason
 
 
 def test_a_page_without_text_is_no_answer(layoutlm):

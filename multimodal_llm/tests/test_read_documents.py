@@ -102,16 +102,45 @@ def test_where_nothing_can_be_read_it_says_why(tmp_path, reads):
     with pytest.raises(UserError, match="none of the 1 files can be read: .*empty"):
         run(tmp_path)
     with pytest.raises(UserError, match="no such file or folder"):
-        find_files([str(tmp_path / "nowhere")])
+        find_files([str(tmp_path / "nowhere")], tmp_path / "out")
     with pytest.raises(UserError, match="give files or folders"):
-        find_files([])
+        find_files([], tmp_path / "out")
+
+
+def test_an_output_within_the_folder_is_not_read_the_next_time(tmp_path, reads):
+    picture(tmp_path / "in/scan.png")
+    config = ReadConfig(output=str(tmp_path / "in/read"))
+    assert [read_documents(config, [str(tmp_path / "in")])["files"] for _ in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["scan.png", "scan-001.png"])
+def test_a_document_is_not_written_over_by_its_own_picture(tmp_path, reads, name):
+    picture(tmp_path / "scan.tif")
+    before = picture(tmp_path / name).read_bytes()
+    files = [str(tmp_path / each) for each in ("scan.tif", name)][name == "scan.png" :]
+    with pytest.raises(UserError, match="written over"):
+        read_documents(ReadConfig(output=str(tmp_path)), files)
+    assert (tmp_path / name).read_bytes() == before
+    assert read_documents(ReadConfig(output=str(tmp_path), overlays=False), files)["read"] == len(files)
+
+
+def test_a_model_that_cannot_be_fetched_is_no_fault_of_the_pages(tmp_path, monkeypatch):
+    picture(tmp_path / "in/scan.png")
+
+    def no_network(sheet, threads=0):
+        raise UserError("layout: pip cannot reach its package index")
+
+    monkeypatch.setattr(layout_analysis, "read_sheet", no_network)
+    with pytest.raises(UserError, match="cannot reach"):
+        run(tmp_path)
+    assert not list((tmp_path / "out").rglob("*.*")), "else it would count as read"
 
 
 def test_documents_of_one_name_get_targets_of_their_own(tmp_path):
     for name in ("one/a.pdf", "one/a.png", "two/b.pdf", "one/b.pdf"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    files = find_files([str(tmp_path / "one"), str(tmp_path / "two")])
+    files = find_files([str(tmp_path / "one"), str(tmp_path / "two")], tmp_path / "out")
     targets = [str(target.relative_to(tmp_path)) for _, target in named(files, tmp_path)]
     assert len(set(targets)) == 4
     assert "a.pdf" in targets and "a.png" in targets

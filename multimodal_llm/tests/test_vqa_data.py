@@ -62,6 +62,13 @@ def test_damaged_questions_are_one_clear_line(tmp_path, text):
         load_vqa(str(tmp_path), "test")
 
 
+def test_a_set_without_questions_is_one_clear_line(tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "questions.json").write_text("[]")
+    with pytest.raises(UserError, match="holds no questions"):
+        load_vqa(str(tmp_path), "test")
+
+
 def test_vqav2_json_of_another_shape_is_one_clear_line(tmp_path):
     write_vqav2(tmp_path).write_text('{"rows": []}')
     with pytest.raises(UserError, match="not VQAv2's"):

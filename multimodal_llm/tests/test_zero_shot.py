@@ -223,3 +223,11 @@ def test_a_photo_that_is_missing_or_no_labels_are_told(tmp_path):
         command.main([str(tmp_path / "a.jpg")])
     with pytest.raises(UserError, match="no such file"):
         command.main([str(tmp_path / "a.jpg"), "cat"])
+
+
+def test_checkpoints_of_one_temperature_are_told_apart(clip_folder):
+    clip, other = (ClipModel.load(str(clip_folder), "cpu") for _ in range(2))
+    assert clip.fingerprint == other.fingerprint
+    with torch.no_grad():
+        other.model.visual_projection.weight.add_(0.1)
+    assert clip.fingerprint != other.fingerprint

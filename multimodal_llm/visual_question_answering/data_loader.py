@@ -83,6 +83,8 @@ def _easy_vqa(folder: Path) -> VqaSplit:
         questions = [Question(text, (answer,), places[number]) for text, answer, number in rows]
     except (TypeError, ValueError) as error:
         raise UserError(f"{folder}/questions.json: not rows of [question, answer, picture]: fetch it anew") from error
+    if not questions:
+        raise UserError(f"{folder}/questions.json: holds no questions: give another set")
     return VqaSplit([folder / "images" / f"{number}.png" for number in numbers], questions)
 
 

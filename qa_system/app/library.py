@@ -205,11 +205,10 @@ class Library:
     def delete(self, source: str) -> int:
         """Delete a document, and its file; the number of its passages, 0 where there is no such source."""
         with self._files_lock:
-            before = {line.source: line.id for line in self.store.documents()}
+            identity = {line.source: line.id for line in self.store.documents()}.get(source)
             passages = self.store.delete(source)
-            identity = before.pop(source, None)
-            if identity and identity not in before.values():
-                self._file(identity).unlink(missing_ok=True)
+            if identity:
+                self._drop_file(identity)
         return passages
 
     def file_of(self, document_id: str) -> Path | None:
@@ -276,12 +275,16 @@ class Library:
             self._keep_file(path, digest, known.kind)
             return job.now(state="done", change="unchanged", passages=known.chunks)
         read = self._file_reader().read(path, job.source, noted.pages)
+        if read.refused == "not readable":  # the system's fault, not the document's
+            raise UserError(read.line)
         if read.refused:
             raise Unreadable(read.refused, read.line)
         vectors = self._encode(read.chunks, noted)
         with self._files_lock:
             self._keep_file(path, digest, read.document.kind)
             change = self.store.add(read.document, read.chunks, split=self.ingest.split, vectors=vectors)
+            if known is not None:
+                self._drop_file(known.id)
         return self._now[job.id].now(state="done", change=change, passages=len(read.chunks))
 
     def _file_reader(self) -> Any:
@@ -309,6 +312,11 @@ class Library:
             noted.passages(min(start + BATCH, len(texts)), len(texts))
             time.sleep(BREATH_S)
         return np.concatenate(vectors)
+
+    def _drop_file(self, document_id: str) -> None:
+        """Forget a PDF that no document in the store was read from any more."""
+        if document_id not in {line.id for line in self.store.documents()}:
+            self._file(document_id).unlink(missing_ok=True)
 
     def _keep_file(self, path: Path, digest: str, kind: str) -> None:
         if kind == "pdf":

@@ -48,7 +48,9 @@ def page_picture(pdf: Path, page: int, boxes: Sequence[Box] = (), close_up: bool
         left, top = (min(getattr(box, side) for box in here) - CLOSE_UP for side in ("left", "top"))
         right, bottom = (max(getattr(box, side) for box in here) + CLOSE_UP for side in ("right", "bottom"))
         ends = (min(points * right, picture.width), min(points * bottom, picture.height))
-        picture = picture.crop(tuple(map(int, (max(points * left, 0), max(points * top, 0), *ends))))
+        area = tuple(map(int, (max(points * left, 0), max(points * top, 0), *ends)))
+        if area[0] < area[2] and area[1] < area[3]:  # text may stand beside the page, where nobody sees it
+            picture = picture.crop(area)
     written = io.BytesIO()
     picture.save(written, "PNG")
     return written.getvalue()

@@ -22,6 +22,15 @@ SAMPLE = 1 << 16  # bytes that an unknown encoding is told from
 SAVE_AS_UTF8 = "save it as UTF-8"
 COMMON_LEADS = frozenset([*range(0xA1, 0xA4), *range(0xB0, 0xD8)])  # marks, and the 3,755 most common characters
 LIKE_WINDOWS_1252 = {"cp1250", "cp1254", "cp1257", "cp1258", "iso8859_10", "iso8859_13", "iso8859_14", "latin_1"}
+MEANT = {
+    "iso8859_1": "cp1252",
+    "ascii": "cp1252",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+}
+"""What browsers read under such a name (WHATWG's Encoding Standard, section 4.2): the larger set of signs."""
 FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 
@@ -50,7 +59,7 @@ def decode(data: bytes, declared: str | None = None) -> str:
         return _decode(data, _utf16_without_mark(data))
     for encoding in filter(None, ("utf-8", declared)):
         try:
-            return data.decode(encoding)
+            return data.decode(MEANT.get(codecs.lookup(encoding).name.replace("-", "_"), encoding))
         except (UnicodeDecodeError, LookupError):
             continue
     return _decode(data, _guess(data))
@@ -75,11 +84,14 @@ def _utf16_without_mark(data: bytes) -> str:
 
 
 def _guess(data: bytes) -> str:
-    if _is_gb2312(data[:SAMPLE]):
+    sample = data[:SAMPLE]
+    if len(data) > SAMPLE:
+        sample = sample[: sample.rfind(b"\n") + 1] or sample  # half a character at the end fits no encoding
+    if _is_gb2312(sample):
         return "gb18030"
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(data[:SAMPLE])
+    matches = from_bytes(sample)
     best = matches.best()
     if best is None:
         raise Unreadable("encoding", f"its encoding is unknown: {SAVE_AS_UTF8}")

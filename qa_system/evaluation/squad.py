@@ -35,7 +35,9 @@ def read_squad(file: Path) -> tuple[dict[str, str], list[Asked]]:
     try:
         for number, article in enumerate(parse_json(file.read_text(encoding="utf-8"))["data"]):
             title = article.get("title", "").replace("_", " ").strip() or f"article {number}"
-            source = title if title not in texts else f"{title} ({number})"
+            source = title
+            while source in texts:
+                source = f"{source} ({number})"
             text = title
             for paragraph in article["paragraphs"]:
                 start = len(text) + 2
@@ -50,9 +52,14 @@ def read_squad(file: Path) -> tuple[dict[str, str], list[Asked]]:
 
 
 def _asked(read: dict[str, Any], paragraph: str, source: str, start: int) -> Asked:
-    answers = [] if read.get("is_impossible") else read["answers"]
+    # Some files write an empty answer where there is none.
+    answers = [] if read.get("is_impossible") else [each for each in read["answers"] if each["text"].strip()]
     places = [(int(each["answer_start"]), int(each["answer_start"]) + len(each["text"])) for each in answers]
-    right = [place for place, each in zip(places, answers, strict=True) if paragraph[slice(*place)] == each["text"]]
+    right = [
+        place
+        for place, each in zip(places, answers, strict=True)
+        if place[0] >= 0 and paragraph[slice(*place)] == each["text"]
+    ]
     given = tuple(each["text"] for each in answers)
     return Asked(str(read["id"]), read["question"].strip(), given, tuple(right), source, start, start + len(paragraph))
 

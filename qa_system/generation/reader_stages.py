@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa_system.evaluation.answer_quality import auroc
+from shared.errors import UserError
 from shared.files import atomic_path, kept_json
 from shared.logging import progress_bar
 from shared.runs import hardware
@@ -73,6 +74,8 @@ class Stages:
             made.append(example)
             if len(made) == self.config.practice_questions:
                 break
+        if not made:
+            raise UserError(f"--practice {self.config.practice}: no question can be made of it: give English prose")
         return self._stage("practice", None, lambda epoch: made, PRACTICE, 0)
 
     def teacher(self, fold: int | None, seed: int) -> Path:

@@ -216,7 +216,10 @@ def questions_of_epoch(
 
 
 def scores(examples: Sequence[Example], spans: Sequence[Span]) -> dict[str, float | None]:
-    """EM and F1 on answerable questions, an answer always given, and how well its signs tell whether there is one."""
+    """EM and F1 on answerable questions, an answer always given, and how well its signs tell whether there is one.
+
+    None for what these questions cannot tell.
+    """
     from qa_system.evaluation.answer_quality import auroc, exact_match, token_f1
 
     exact, overlap = [], []
@@ -233,4 +236,5 @@ def scores(examples: Sequence[Example], spans: Sequence[Span]) -> dict[str, floa
         "auroc": [span.score / 2 + span.answerable for span in spans],
     }
     rocs = {name: auroc(sign, there) for name, sign in signs.items()}
-    return {"exact_match": float(np.mean(exact)), "f1": float(np.mean(overlap)), **rocs, "n": len(examples)}
+    means = {name: float(np.mean(of)) if of else None for name, of in (("exact_match", exact), ("f1", overlap))}
+    return {**means, **rocs, "n": len(examples)}

@@ -12,6 +12,7 @@ folds      the same on a part of the articles, for scores and for the confidence
 Each stage is kept below --output/stages: a training that was interrupted goes on with the stage it was in.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ from shared.logging import print_result, setup_logging
 from shared.runs import provenance, read_json
 
 CARD = "README.md"
+MAY_CHANGE = ("output", "device")
+"""Settings that may be others when a training goes on."""
+SQUAD_LICENCE = """\
+SQuAD 2.0 (Rajpurkar, Jia and Liang 2018) is CC BY-SA 4.0, and so are Wikipedia's paragraphs in it: these
+  weights were made from it and are handed on under CC BY-SA 4.0. LICENSES.md names the terms of the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +82,7 @@ def train_reader(config: TrainReaderConfig) -> dict[str, Any]:
     from shared.errors import UserError
     from shared.leaks import save_ids
 
+    output = Path(config.output)
     texts, asked = read_squad(Path(config.data))
     train = split_articles(list(texts))[0] if config.hold_out else sorted(texts)
     asked = [each for each in asked if each.source in set(train)]
@@ -83,9 +90,16 @@ def train_reader(config: TrainReaderConfig) -> dict[str, Any]:
         why = f"{len(train)} articles for {config.folds} folds"
         raise UserError(f"--data {config.data}: {why}: give more articles, or fewer folds")
     stages = Stages(config, {title: texts[title] for title in train}, asked)
+    made_for = {name: value for name, value in to_dict(config).items() if name not in MAY_CHANGE}
+    made_for["data"] = hashlib.sha256(Path(config.data).read_bytes()).hexdigest()
+    if kept_json(stages.folder / "made_for.json", lambda: made_for) != made_for:
+        raise UserError(
+            f"--output {output}: holds stages of a training with other data or settings: name another folder"
+        )
+    if not all(any(example.answers for example in stages.part(n)) for n in range(config.folds)):
+        raise UserError(f"--data {config.data}: all its answers are in one fold: give more articles, or fewer folds")
     folds = [stages.fold(n) for n in range(config.folds)]
     confidence = kept_json(stages.folder / "confidence.json", lambda: stages.confidence())
-    output = Path(config.output)
     stages.student(None, output)
     made = read_json(output / SETTINGS)
     write_json(output / SETTINGS, {**made, "confidence": confidence["fitted"]})
@@ -100,7 +114,7 @@ def train_reader(config: TrainReaderConfig) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """None where a fold has no such score: what tells questions without an answer, of a set that has none."""
+    """None where a fold has no such score: of a fold whose questions all have an answer, or none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
 
@@ -111,6 +125,9 @@ def card(config: TrainReaderConfig, summary: dict[str, Any], size: int) -> str:
     shown = {name: "–" if value is None else f"{value:.3f}" for name, value in {**scores, **sure}.items()}
     rows = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
     flags = " --hold_out true" if config.hold_out else ""
+    name = Path(config.data).name
+    other = f"that of `{name}`, whose terms are not known here. LICENSES.md names the terms of the rest."
+    licence = SQUAD_LICENCE if name.lower().startswith("squad") else other
     return f"""# {Path(config.output).name}
 
 An extractive reader for English: it finds the words of a passage that answer a question, and says how likely they are
@@ -123,9 +140,8 @@ packaged `{config.encoder}`, {size / 1e6:.1f} MB in half precision.
   of `{Path(config.data).name}`: {", ".join(title.replace("_", " ") for title in summary["articles"])}. Before that
   {config.practice_questions:,} questions made from `{config.practice}`. The ids of questions and paragraphs (the first
   16 digits of their SHA-256) are in `train_ids.sha256`.
-- **Licence** SQuAD 2.0 (Rajpurkar, Jia and Liang 2018) is CC BY-SA 4.0, and so are Wikipedia's paragraphs in it: these
-  weights were made from it and are handed on under CC BY-SA 4.0. LICENSES.md names the terms of the rest.
-- **Limits** English; encyclopaedic prose. One span of at most 24 word pieces from one passage: it adds nothing up and
+- **Licence** {licence}
+- **Limits** English; prose as in the data. One span of at most 24 word pieces from one passage: it adds nothing up and
   compares nothing. Of questions that were written to deceive it takes many for answerable. It has no knowledge of its
   own, and believes what a document says.
 

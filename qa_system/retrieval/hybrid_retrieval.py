@@ -108,14 +108,20 @@ class HybridRetriever:
         """
         terms, vector = analyse(question), self.encode(question)
         wanted = max(k, rerank) if self.reranker else k
+        hits: dict[str, Hit] = {}
         with self.store.view() as view:
             among = None if sources is None else view.rows_of(sources)
-            found = self.rank(view, terms, vector, 2 * wanted, among, is_han(question))
-            chunks = view.chunks(found.rows)
-        hits: dict[str, Hit] = {}
-        for chunk, *values in zip(chunks, found.scores, found.bm25, found.cosines, strict=True):
-            if chunk is not None:
-                hits.setdefault(chunk.id, Hit(chunk, *map(float, values)))
+            depth = 2 * wanted
+            while True:
+                found = self.rank(view, terms, vector, depth, among, is_han(question))
+                for chunk, *values in zip(
+                    view.chunks(found.rows), found.scores, found.bm25, found.cosines, strict=True
+                ):
+                    if chunk is not None:
+                        hits.setdefault(chunk.id, Hit(chunk, *map(float, values)))
+                if len(hits) >= wanted or len(found.rows) < depth:
+                    break
+                depth *= 4  # many sources have the same passages
         best = list(hits.values())[:wanted]
         if self.reranker:
             scores = self.reranker(question, best[:rerank])

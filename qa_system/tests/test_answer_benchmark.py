@@ -119,5 +119,6 @@ def test_a_training_anew_learns_from_the_articles_that_are_not_scored_and_is_wha
     )
     measure_answers(AnswersConfig(data=str(data), generator="none", train=True, seed=3))
     assert trained[0].hold_out and trained[0].seed == 3 and scored == [trained[0].output]
+    assert data.stem in trained[0].output, "another file's reader is another one"
     with pytest.raises(ValueError, match="--reader"):
         AnswersConfig(data=str(data), train=True, reader="folder")

@@ -54,6 +54,23 @@ def test_one_bad_file_stops_nothing_and_the_next_run_reads_only_what_changed(fil
     assert sorted(read) == ["broken.pdf", "wing.txt"]
 
 
+def test_a_file_that_may_not_be_opened_stops_nothing(filled, library, run, monkeypatch):
+    from pathlib import Path
+
+    store, options, _ = filled
+    (library / "new.txt").write_text("A new text of heat.", encoding="utf-8")
+    real = Path.open
+
+    def opened(self, *given, **named):
+        if self.name == "wing.txt":
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
+    again = run(ingest, library, "--store", store, *options)
+    assert again["added"] == 1 and again["refused"]["not readable"] == 1
+
+
 def test_what_was_ingested_is_listed_found_and_deleted(filled, library, run):
     store, _, _ = filled
     listed = run(list_documents, "--store", store)

@@ -148,6 +148,11 @@ def test_one_file_under_two_names_is_found_once(fill):
     assert [hit.chunk.source for hit in hits] == ["a", "b"]
 
 
+def test_many_copies_of_a_file_do_not_crowd_out_another(fill):
+    store = fill({**{f"copy {n}": ["wing"] for n in range(9)}, "other": ["heat wing"]})
+    assert texts(HybridRetriever(store).search("wing", k=2)) == ["wing", "heat wing"]
+
+
 def test_a_reranker_orders_the_first_hits_anew(fill):
     store = fill({"a": ["wing wing wing", "wing heat flow", "wing flow of heat"]})
     asked = []

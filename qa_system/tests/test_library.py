@@ -3,6 +3,7 @@
 import threading
 import time
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,6 +81,25 @@ def test_a_pdf_is_kept_for_its_pages_until_nothing_cites_it(make_library, tmp_pa
     assert library.delete("a.pdf") == 1 and library.file_of(identity)
     assert library.delete("b.pdf") == 1 and library.file_of(identity) is None
     assert library.delete("b.pdf") == 0
+
+
+def test_a_pdf_goes_when_another_takes_its_place(make_library, tmp_path):
+    library = make_library()
+    pdfs = [make_pdf(tmp_path / f"{n}.pdf", [[Words(f"The heat of engine {n}", 50, 50)]]) for n in range(2)]
+    for pdf in pdfs:
+        assert ended(library, library.bring(pdf, "a.pdf")).state == "done"
+    assert [file.stem for file in library.files.iterdir()] == [line.id for line in library.documents()]
+
+
+def test_a_fault_of_the_system_is_told_as_such(make_library, monkeypatch):
+    from qa_system.ingest import Read
+
+    library = make_library(start=False)
+    reader = SimpleNamespace(read=lambda path, source, on_page: Read(path, refused="not readable", line="no memory"))
+    monkeypatch.setattr(library, "_reader", reader)
+    library.start()
+    job = ended(library, give(library, "a.txt"))
+    assert (job.state, job.detail) == ("failed", "no memory")
 
 
 @pytest.mark.parametrize(

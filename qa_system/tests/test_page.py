@@ -147,6 +147,14 @@ def test_a_line_is_marked_where_it_is_printed_and_a_close_up_shows_it(tmp_path):
     assert page_picture.MARK not in [colour for _, colour in other.getcolors(10**6)]
 
 
+def test_a_close_up_of_what_stands_beside_the_page_is_the_page(tmp_path):
+    from PIL import Image
+
+    pdf = make_pdf(tmp_path / "a.pdf", [[Words("a", 50, 50)]])
+    whole, close = (page_picture.page_picture(pdf, 1, [Box(1, 9000, 50, 9100, 60)], close_up=near) for near in (0, 1))
+    assert Image.open(io.BytesIO(close)).size == Image.open(io.BytesIO(whole)).size
+
+
 @pytest.mark.parametrize("page_number, data", [(9, None), (1, b"%PDF-1.7 nothing")])
 def test_a_page_that_cannot_be_drawn_is_none(tmp_path, page_number, data):
     pdf = make_pdf(tmp_path / "a.pdf", [[Words("a", 50, 50)]])

@@ -59,6 +59,19 @@ def test_a_set_in_another_layout_is_one_clear_line(collection, file, text):
         read_collection(collection)
 
 
+def test_a_line_break_of_unicode_ends_no_line_of_a_file(collection):
+    (collection / "queries.jsonl").write_text(
+        '{"_id": "q0", "text": "a\u2028b"}\n{"_id": "q1", "text": "c"}\n', encoding="utf-8"
+    )
+    assert read_collection(collection).questions["q0"] == "a\u2028b"
+
+
+def test_a_set_without_judgements_is_one_clear_line(collection):
+    (collection / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no judgements"):
+        read_collection(collection)
+
+
 def test_a_judged_question_that_is_missing_is_named(collection):
     (collection / "queries.jsonl").write_text('{"_id": "q0", "text": "a"}', encoding="utf-8")
     with pytest.raises(UserError, match="question q1 is judged"):

@@ -180,11 +180,35 @@ def test_a_file_is_read_with_every_answer_at_its_place(tmp_path):
         assert tuple(paragraph[slice(*place)] for place in each.places) == each.answers
 
 
+def test_an_empty_answer_is_none_and_no_article_takes_anothers_place(tmp_path):
+    def article(title, answer):
+        question = {"id": "1", "question": "where?", "answers": [answer]}
+        return {"title": title, "paragraphs": [{"context": f"in rome, {title}", "qas": [question]}]}
+
+    nowhere, rome = {"text": "", "answer_start": -1}, {"text": "rome", "answer_start": 3}
+    data = [article("A (2)", nowhere), article("A", rome), article("A", rome)]
+    (tmp_path / "odd.json").write_text(json.dumps({"data": data}), encoding="utf-8")
+    texts, asked = read_squad(tmp_path / "odd.json")
+    assert [(each.answers, each.places) for each in asked[:2]] == [((), ()), (("rome",), ((3, 7),))]
+    assert len(texts) == 3 and all(texts[each.source][each.start :].startswith("in rome") for each in asked)
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"data": [{"paragraphs": [{"qas": [{}]}]}]}', '{"data": []}'])
 def test_another_file_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "other.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match="--data"):
         read_squad(tmp_path / "other.json")
+
+
+def test_texts_that_give_no_question_to_practise_on_are_one_clear_line(tmp_path, monkeypatch):
+    from qa_system.generation import reader_stages
+    from qa_system.generation.train_reader import TrainReaderConfig
+
+    stages = object.__new__(reader_stages.Stages)
+    stages.config = TrainReaderConfig(data=str(squad_file(tmp_path / "squad.json")), practice="ours.txt")
+    monkeypatch.setattr(reader_stages, "passages_of", lambda practice: [["短。"]])
+    with pytest.raises(UserError, match="no question can be made"):
+        stages.practice()
 
 
 def test_a_set_whose_questions_all_have_answers_leaves_open_how_well_others_are_told(tmp_path, monkeypatch, capsys):
@@ -195,6 +219,9 @@ def test_a_set_whose_questions_all_have_answers_leaves_open_how_well_others_are_
     class Trained:
         def __init__(self, config, texts, asked):
             self.folder = tmp_path / "stages"
+
+        def part(self, fold):
+            return [Example("where?", "in rome", ((3, 7),))]
 
         def fold(self, number):
             examples = [Example("where?", "in rome", ((3, 7),), str(number), "a")]
@@ -212,6 +239,23 @@ def test_a_set_whose_questions_all_have_answers_leaves_open_how_well_others_are_
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (found["f1"], found["auroc"]) == (1.0, None)
     assert "| auroc | – |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "CC BY-SA" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    other = squad_file(tmp_path / "ours.json", n_articles=5)
+    with pytest.raises(UserError, match="stages of a training with other data"):
+        train_reader.main(["--data", str(other), "--output", str(tmp_path)])
+    (tmp_path / "stages" / "made_for.json").unlink()
+    train_reader.main(["--data", str(other), "--output", str(tmp_path)])
+    assert "SQuAD" not in (tmp_path / "README.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(Trained, "part", lambda self, fold: [])
+    with pytest.raises(UserError, match="in one fold"):
+        train_reader.main(["--data", str(other), "--output", str(tmp_path)])
+
+
+def test_questions_without_an_answer_leave_open_how_right_the_answers_are():
+    from qa_system.generation.reader_training import scores
+
+    found = scores([Example("where?", "in rome", ())], [Span(3, 7, 0.5, 0.5)])
+    assert found == {"exact_match": None, "f1": None, "auroc_span": None, "auroc_verifier": None, "auroc": None, "n": 1}
 
 
 @pytest.mark.slow

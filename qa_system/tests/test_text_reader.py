@@ -9,7 +9,7 @@ from qa_system.document_processor.docx_reader import docx_lines
 from qa_system.document_processor.errors import Unreadable
 from qa_system.document_processor.file_kind import kind_of
 from qa_system.document_processor.html_reader import declared_encoding, html_lines
-from qa_system.document_processor.text_reader import decode, markdown_lines, read_lines, text_lines
+from qa_system.document_processor.text_reader import SAMPLE, _guess, decode, markdown_lines, read_lines, text_lines
 
 CHINESE = "检索增强生成先找出相关的段落，再根据这些段落回答问题。没有证据的时候，它应当说不知道。"
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -131,6 +131,18 @@ def test_a_page_says_its_encoding(tmp_path):
     path = tmp_path / "a.html"
     path.write_bytes(page)
     assert texts(read_lines(path, "html")) == ["圖書館"]
+
+
+def test_a_long_text_is_not_told_from_half_a_character():
+    line = "臺灣的圖書館收藏了許多珍貴的歷史文獻，讀者可以在館內自由閱讀這些資料。\n".encode("big5")
+    data = line * (SAMPLE // len(line) + 1)
+    for shift in (b"", b" "):  # one of the two is cut amid a character
+        assert _guess(shift + data).startswith("big5")
+
+
+def test_a_page_is_read_as_browsers_read_what_it_declares():
+    assert decode("“Ducks”".encode("cp1252"), "iso-8859-1") == "“Ducks”"
+    assert decode("镕基㐀".encode("gb18030"), "gb2312") == "镕基㐀"
 
 
 def test_an_unknown_declared_encoding_is_no_fault(tmp_path):
