@@ -229,4 +229,5 @@ def _tokens_per_s(
     return timer.rate(len(stream.ids))
 
 
-BENCHMARKS = {"strategies": Benchmark(StrategiesConfig, strategies, sample={"blocks": 2, "openings": 2, "new_tokens": 32})}
+SAMPLE = {"blocks": 2, "openings": 2, "new_tokens": 32}
+BENCHMARKS = {"strategies": Benchmark(StrategiesConfig, strategies, sample=SAMPLE)}
