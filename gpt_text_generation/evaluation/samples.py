@@ -13,7 +13,6 @@ from shared.datasets import read_text
 from shared.errors import UserError
 from shared.files import parse_json
 
-
 _HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair, as badly escaped JSON has: no tokenizer or file takes one
 
 
