@@ -149,7 +149,7 @@ def score_table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "model": row["model"],
                 "accuracy": format_cell(row["accuracy"]) + spread,
                 "95 %": "–" if row["low"] is None else f"{row['low']:.3f}–{row['high']:.3f}",
-                "p": "<.001" if (row["p_holm"] or 1) < 0.001 else format_cell(row["p_holm"]),
+                "p": "<.001" if row["p_holm"] is not None and row["p_holm"] < 0.001 else format_cell(row["p_holm"]),
                 "source": row["source"],
             }
         )

@@ -5,7 +5,6 @@ python -m bert_sentiment_analysis.predict --run english-ratings --file reviews.c
 python -m bert_sentiment_analysis.predict --run runs/bert_sentiment_analysis/20261124-101500 "a film to love"
 """
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from bert_sentiment_analysis.config import DEFAULT_RUN, PROJECT
 from shared.config import check, parse_config, split_texts
 from shared.errors import UserError, run_program
-from shared.files import atomic_path
+from shared.files import as_json, atomic_path
 from shared.logging import print_result, setup_logging
 from shared.timing import Timer
 
@@ -51,7 +50,7 @@ def predict(config: PredictConfig, texts: Sequence[str]) -> dict[str, Any]:
 
     if bool(texts) == bool(config.file):
         raise UserError("no texts: give some after the options, or --file, and not both")
-    rows = read_rows(config.file, config.text_column) if config.file else None
+    rows = read_rows(config.file, config.text_column, labelled=None) if config.file else None
     predictor = Predictor.load(
         config.run, abstain_below=config.abstain_below, device=config.device, precision=config.precision
     )
@@ -80,7 +79,7 @@ def _write(answers: Iterable[dict[str, Any]], output: str | None) -> None:
             print_result(answer)
         return
     with atomic_path(Path(output)) as draft, open(draft, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+        file.writelines(as_json(answer) + "\n" for answer in answers)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

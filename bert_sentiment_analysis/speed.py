@@ -62,7 +62,7 @@ def training_speeds(config: TrainingConfig, turns: int) -> list[dict[str, Any]]:
             for name, changes, steps in TRAININGS:
                 changed = replace(config, **changes, epochs=1, evaluations=1, seed=config.seed + turn)
                 rates[name].append(_examples_per_s(changed, data, steps))
-                update(1)
+                update(sum(map(len, rates.values())))
     ours = rates["ours"]
     return [
         {
@@ -143,7 +143,7 @@ def prediction_speeds(classifier: TextClassifier, texts: Sequence[str], turns: i
                 with Timer() as timer:
                     answers[name] = predict()
                 seconds[name].append(timer.seconds)
-                update(1)
+                update(sum(map(len, seconds.values())))
     ours = next(iter(ways))
     return [
         {

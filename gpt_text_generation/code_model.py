@@ -26,7 +26,16 @@ class CodeModel:
     def generate(
         self, prompts: Sequence[str], *, max_new_tokens: int, temperature: float, n: int, stop: Sequence[str], seed: int
     ) -> list[list[str]]:
-        """`n` continuations of each prompt, each ending before a stop; temperature 0 is greedy."""
+        """`n` continuations of each prompt, each ending before a stop; temperature 0 is greedy.
+
+        Raises UserError for a prompt that leaves no room in the model's window.
+        """
+        longest = max(len(self._model.encode(prompt)) for prompt in prompts)
+        if longest >= self._model.context:
+            raise UserError(
+                f"{self.name}: a request of {longest} tokens, and its window holds {self._model.context} with the "
+                "answer: shorten it, or choose a model with a larger window"
+            )
         settings = settings_for("greedy")
         if temperature > 0:
             settings = settings_for("sampling", temperature=temperature, top_k=0)

@@ -13,6 +13,7 @@ Format: Chen et al. 2021, "Evaluating Large Language Models Trained on Code", se
 import gzip
 import json
 import textwrap
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,7 +95,7 @@ def read_problems(file: str | Path) -> list[Problem]:
             found = [_read_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     except FileNotFoundError as error:
         raise UserError(f"--file {path}: not there: give a file of problems in HumanEval's format") from error
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"--file {path}: no readable text ({error}): give a file in HumanEval's format") from error
     if not found:
         raise UserError(f"--file {path}: holds no problem: give a file of problems in HumanEval's format")

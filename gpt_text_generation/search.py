@@ -49,6 +49,12 @@ class BeamSearch:
         self.model: Any = model
         self._settings, self._most, self._cancelled = settings, max_new_tokens, cancelled
         self._found: list[int] = []  # the prompt and the text
+        self._given = 0  # so many of them are known to whoever asks
+
+    @property
+    def has_more(self) -> bool:
+        """Whether tokens were found that are not given out yet."""
+        return self._given < len(self._found)
 
     def next_logits(self, ids: Sequence[int]) -> np.ndarray:
         """1 for the next token of the text found, 0 for the others."""
@@ -56,6 +62,7 @@ class BeamSearch:
             self._found = [*ids, *self.search([ids])[0]]
         scores = np.zeros(self.model.vocabulary, dtype=np.float32)
         scores[self._found[len(ids)]] = 1
+        self._given = len(ids) + 1
         return scores
 
     def search(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -116,7 +116,8 @@ class Writer:
             if firsts:
                 firsts = firsts[1:]
             elif end:
-                end = last_words(end, count_words(end) // 2)
+                shorter = last_words(end, count_words(end) // 2)
+                end = shorter if shorter != end else ""  # one sentence cannot become shorter
             else:
                 raise UserError(
                     f"{self.model.name}: its window of {self.model.context} tokens is too small for a section of "

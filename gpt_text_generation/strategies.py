@@ -86,6 +86,8 @@ def strategies(config: StrategiesConfig) -> Outcome:
 
     # All on one engine, for the searches run on no other: their speeds compare with each other.
     model = load_language_model(config.model, "transformers")
+    if config.prompt_tokens + config.new_tokens > model.context:
+        raise UserError(f"--new_tokens {config.new_tokens}: with an opening more than the window of {model.context}")
     encoder = load_text_encoder("minilm")
     tuning, *blocks = openings(config, model)
     chosen = {}

@@ -144,7 +144,8 @@ def write(
         contrastive: Any = ContrastiveSearch(model, settings)  # takes the place of a session
         return Stream(contrastive, prompt_ids, greedy, **how)
     search: Any = BeamSearch(model, settings, max_new_tokens=max_new_tokens, cancelled=cancelled)
-    return Stream(search, prompt_ids, greedy, **how)
+    # What a search has found when it is cancelled is handed out whole.
+    return Stream(search, prompt_ids, greedy, **{**how, "cancelled": lambda: cancelled() and not search.has_more})
 
 
 def write_all(

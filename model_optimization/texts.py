@@ -36,9 +36,12 @@ def load_texts(dataset: str = SENTENCES, trained_on: frozenset[str] = frozenset(
     """
     splits = load_packaged(dataset) if dataset in NAMES else split_by_hash(dataset, _labelled(dataset))
     test, n_excluded = exclude(splits.test, trained_on)
-    highest = max(example.label or 0 for part in splits.parts.values() for example in part)
-    if highest >= n_classes:
-        raise UserError(f"{dataset}: has the label {highest}, and the classifier {n_classes} classes: give its own set")
+    labels = {example.label or 0 for part in splits.parts.values() for example in part}
+    if strange := labels - {*range(n_classes)}:
+        raise UserError(
+            f"{dataset}: has the label {max(strange)}, and the classifier {n_classes} classes, numbered from 0: "
+            "give its own set"
+        )
     train, validation, kept = (_cleaned(part) for part in (splits.train, splits.validation, test))
     return Texts(dataset, train, validation, kept, n_excluded)
 

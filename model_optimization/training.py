@@ -157,8 +157,9 @@ Weights = dict[str, nn.Parameter]
 def _keep(file: Path, weights: Weights, optimizer: torch.optim.Optimizer, training: str, step: int) -> None:
     tensors = {f"weight {name}": weight.detach() for name, weight in weights.items()}
     for name, weight in weights.items():
-        state = optimizer.state[weight]
-        tensors |= {f"{moment} {name}": state[moment] for moment in MOMENTS}
+        # A weight that the loss does not use has no gradient, and so no moments.
+        state = optimizer.state.get(weight, {})
+        tensors |= {f"{moment} {name}": state[moment] for moment in MOMENTS if state}
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as draft:
         save_file(
@@ -184,6 +185,8 @@ def _restore(file: Path, weights: Weights, optimizer: torch.optim.Optimizer, tra
     step = int(told["step"])
     for name, weight in weights.items():
         weight.copy_(found[f"weight {name}"])
+        if f"{MOMENTS[0]} {name}" not in found:
+            continue
         moments = {moment: found[f"{moment} {name}"].to(weight.device) for moment in MOMENTS}
         optimizer.state[weight] = {"step": torch.tensor(float(step), device=weight.device), **moments}
     return step

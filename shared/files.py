@@ -75,7 +75,13 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, value: object) -> None:
     """Write `value` as indented UTF-8 JSON, atomically."""
-    write_text(target, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_text(target, as_json(value, indent=2) + "\n")
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """`value` as JSON that people read, and that UTF-8 can hold: half of a surrogate pair stays an escape."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def parse_json(text: str | bytes) -> Any:

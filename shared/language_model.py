@@ -154,9 +154,12 @@ class TransformersModel(LanguageModel):
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         try:
             # Named as safetensors, so that nothing is unpickled.
-            network: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, local_files_only=True
+            network: Any
+            network, found = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
+            if missing := sorted(found["missing_keys"]):  # an encoder's folder: transformers fills in random numbers
+                raise ValueError(f"it lacks weights such as {missing[0]}")
         except Exception as error:  # of transformers, safetensors or torch: whatever a damaged file leads to
             raise _not_a_model(name, error) from error
         self.network = network.to(self.device).eval()

@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from shared.files import as_json
+
 console = Console(stderr=True)
 output = Console()
 
@@ -110,4 +112,4 @@ def format_cell(value: Any) -> str:
 
 def print_result(result: dict[str, Any]) -> None:
     """Print a script's result as the one JSON line that ends its output."""
-    print(json.dumps(result, ensure_ascii=False), flush=True)
+    print(as_json(result), flush=True)

@@ -158,7 +158,7 @@ def evaluate(model: LanguageModel, tokens: Tensor, blocks: int | None = None) ->
     starts = list(range(0, len(tokens) - 1, context))
     whole = starts if (len(tokens) - 1) % context == 0 else starts[:-1]
     if blocks is not None and blocks < len(whole):
-        whole = whole[:: len(whole) // blocks][:blocks]
+        whole = [whole[place * len(whole) // blocks] for place in range(blocks)]
         starts = whole
     was_training = model.training
     model.eval()

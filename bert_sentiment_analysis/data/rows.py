@@ -53,12 +53,13 @@ def check_texts(texts: Iterable[object]) -> Rows:
 
 
 def read_rows(
-    file: str | Path, text_column: str | None = None, label_column: str | None = None, *, labelled: bool = False
+    file: str | Path, text_column: str | None = None, label_column: str | None = None, *, labelled: bool | None = False
 ) -> Rows:
     """Read a .csv, .tsv, .json (list of objects or of strings), .jsonl or .txt file (one text a line).
 
     Without names the columns are the first of TEXT_COLUMNS and of LABEL_COLUMNS that are there. Labels are whole
-    numbers or the LABEL_WORDS. With `labelled` the file must have labels, and a row without one is skipped.
+    numbers or the LABEL_WORDS. With `labelled` the file must have labels, and a row without one is skipped; where it is
+    None nobody asks for labels, and they are not looked at.
     Raises UserError for a file that cannot be read as a whole, lacks a column, or has no usable row.
     """
     path = Path(file)
@@ -72,9 +73,9 @@ def read_rows(
         text_column = _find_column(path, columns, text_column, TEXT_COLUMNS, "text_column")
         wanted = labelled or label_column is not None
         known = [name for name in LABEL_COLUMNS if name in columns]
-        if wanted or known:
+        if labelled is not None and (wanted or known):
             label_column = _find_column(path, columns, label_column, LABEL_COLUMNS, "label_column")
-    rows = _sort_out(parsed, text_column or "text", label_column, labelled=labelled)
+    rows = _sort_out(parsed, text_column or "text", label_column, labelled=bool(labelled))
     if not rows.examples:
         raise UserError(f"{path}: no usable row: {rows.describe_skipped()}: mend the file")
     return rows

@@ -1,6 +1,7 @@
 """The benchmarks end with the keys of the contract, and their peers compute what we do."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,14 @@ def reviews(tmp_path) -> str:
     return str(file)
 
 
+@pytest.fixture
+def bar(monkeypatch) -> list[int]:
+    """What the progress bar was told."""
+    told: list[int] = []
+    monkeypatch.setattr(speed, "progress_bar", lambda title, total: nullcontext(told.append))
+    return told
+
+
 def test_the_pipeline_answers_as_we_do(classifier):
     answers = as_pipeline(classifier)(TEXTS, batch_size=4, truncation=True)
     assert [int(answer["label"]) for answer in answers] == predict_logits(classifier, TEXTS).argmax(1).tolist()
@@ -39,22 +48,23 @@ def test_the_pipeline_answers_as_we_do(classifier):
     assert [answer["score"] for answer in answers] == pytest.approx(best.tolist(), abs=1e-5)
 
 
-def test_prediction_speeds_have_a_row_a_way_and_count_equal_answers(classifier):
+def test_prediction_speeds_have_a_row_a_way_and_count_equal_answers(classifier, bar):
     rows = prediction_speeds(classifier, TEXTS, turns=1)
     assert [row["way"] for row in rows][:3] == ["ours", "ours, fp32", "pipeline, fp32, batch 1"]
     assert rows[0]["our_speed_up"] == rows[0]["same_answers"] == 1.0
+    assert bar == list(range(1, len(rows) + 1))
     fp32 = [row["same_answers"] for row in rows if "bf16" not in row["way"]]
     assert len(fp32) == 6 and set(fp32) == {1.0}
     assert [row["way"] for row in rows[6:]] == ["pipeline, bf16, batch 1", "pipeline, bf16, batch 8"]
 
 
-def test_training_speeds_have_a_row_a_way(tiny_encoder, reviews):
+def test_training_speeds_have_a_row_a_way(tiny_encoder, reviews, bar):
     config = TrainingConfig(
         model=str(tiny_encoder("bert")), dataset=reviews, batch_size=4, max_length=16, overlap=4, device="cpu"
     )
     rows = training_speeds(config, turns=1)
     ways = ["ours", "ours, all weights and dropout", "Trainer", "Trainer, padded to the limit"]
-    assert [row["way"] for row in rows] == ways
+    assert [row["way"] for row in rows] == ways and bar == [1, 2, 3, 4]
     assert rows[0]["our_speed_up"] == 1.0 and all(row["examples_per_s"] > 0 for row in rows)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bert_sentiment_analysis import compare as program
-from bert_sentiment_analysis.compare import CompareConfig, compare, models_to_compare
+from bert_sentiment_analysis.compare import CompareConfig, compare, models_to_compare, score_table
 from bert_sentiment_analysis.comparison import Contestant, baseline, fine_tuned, measure, table
 from bert_sentiment_analysis.config import TrainingConfig
 from bert_sentiment_analysis.data.imdb_dataset import load_splits
@@ -87,6 +87,11 @@ def test_the_gap_to_the_best_is_tested_on_the_same_texts(splits, tmp_path):
     best, near, far = rows_of([Contestant(str(n), wrong_on(n)) for n in (0, 1, 20)], splits, tmp_path)
     assert best["p_holm"] is None and near["p_holm"] == 1 and far["p_holm"] < 0.001
     assert far["gap"] == pytest.approx(-0.5)
+
+
+def test_a_p_too_small_for_a_float_is_printed_as_small(splits, tmp_path):
+    rows = rows_of([Contestant(str(n), wrong_on(n)) for n in (0, 1)], splits, tmp_path)
+    assert [row["p"] for row in score_table([rows[0], {**rows[1], "p_holm": 0.0}])] == ["–", "<.001"]
 
 
 def test_a_model_out_of_reach_is_a_row_that_says_so_and_is_tried_again(splits, tmp_path):

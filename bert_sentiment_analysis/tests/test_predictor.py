@@ -190,6 +190,18 @@ def test_the_program_answers_a_file_with_its_row_numbers(run, tmp_path, capsys):
     assert [line["row"] for line in answers if line["error"]] == [2]
 
 
+def test_the_program_answers_texts_whose_labels_it_could_not_learn(run, tmp_path, capsys):
+    """Regression: each row with a label such as "5 stars" was skipped. And half of an emoji ended the program."""
+    file = tmp_path / "reviews.jsonl"
+    file.write_text('{"text": "good", "label": "5 stars"}\n{"text": "bad \\ud83d", "label": -1}\n')
+    predict_program.main(["--run", str(run), "--file", str(file), "--output", str(tmp_path / "answers.jsonl")])
+    assert json.loads(capsys.readouterr().out)["skipped"] == 0
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [answer["text"] for answer in answers] == ["good", "bad \ud83d"]
+    predict_program.main(["--run", str(run), "--file", str(file)])
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()[:2]] == answers
+
+
 def test_the_program_wants_texts_or_a_file_with_the_column(run, tmp_path):
     with pytest.raises(UserError, match="no texts"):
         predict_program.main(["--run", str(run)])

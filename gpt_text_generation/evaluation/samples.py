@@ -4,6 +4,7 @@ The source is who or what wrote it: a strategy, a model, a person.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from typing import NamedTuple
 from shared.datasets import read_text
 from shared.errors import UserError
 from shared.files import parse_json
+
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair, as badly escaped JSON has: no tokenizer or file takes one
 
 
 class Sample(NamedTuple):
@@ -36,7 +39,7 @@ def read_samples(file: str | Path) -> list[Sample]:
         values = {name: row.get(name) or "" for name in Sample._fields}
         if wrong := [name for name, value in values.items() if not isinstance(value, str)]:
             raise UserError(f"{file}, line {number}: its {wrong[0]} is no text: put it in quotation marks")
-        samples.append(Sample(**values))
+        samples.append(Sample(**{name: _HALF.sub("\ufffd", value) for name, value in values.items()}))
     if not samples:
         raise UserError(f"{file}: holds no texts: write one JSON object a line, each with a text")
     return samples

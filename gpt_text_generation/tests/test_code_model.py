@@ -44,6 +44,11 @@ def test_an_answer_ends_before_a_stop(tiny):
     assert stopped == free[: free.index(stop)]
 
 
+def test_a_request_that_fills_the_window_is_one_clear_line(tiny):
+    with pytest.raises(UserError, match="a request of .* tokens, and its window holds 128 with the answer"):
+        write(tiny, ["the cat", "the cat sat on the mat " * 90])
+
+
 def test_the_mean_is_over_the_tokens_of_the_continuation(tiny):
     likely = tiny.mean_log_probabilities("the cat", [" sat", "", " sat on the"])
     model = tiny._model

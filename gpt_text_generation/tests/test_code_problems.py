@@ -125,6 +125,8 @@ def test_a_packed_file_that_is_damaged_or_missing_is_one_clear_line(tmp_path):
     file.write_bytes(b"no gzip")
     with pytest.raises(UserError, match="no readable text"):
         read_problems(file)
-    file.write_bytes(gzip.compress(json.dumps(LINE).encode())[:-9])
-    with pytest.raises(UserError, match="no readable text"):
-        read_problems(file)
+    packed = gzip.compress(json.dumps(LINE).encode())
+    for damaged in (packed[:-9], packed[:10] + b"\xff" + packed[11:]):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match="no readable text"):
+            read_problems(file)

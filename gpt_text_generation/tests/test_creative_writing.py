@@ -210,6 +210,20 @@ def test_where_the_window_is_full_the_oldest_is_dropped_first():
         Writer(model, story.plan)._request(story, 2)
 
 
+def test_a_last_sentence_that_leaves_no_room_is_dropped_too(monkeypatch):
+    tries = iter(range(20))
+    monkeypatch.setattr(story_writer, "last_words", lambda *a: (next(tries), last_words(*a))[1])  # no end of it fails
+    story = Story(plan(), ["A", "B"], {0: "She went on and on and on along the shore without an end."})
+    model = Author(told)
+    without_end = len(model.encode(Writer(model, story.plan)._request(Story(plan(), ["A", "B"]), 1)))
+    model.context = without_end + 20 + round(15 * story_writer.TOKENS_A_WORD) + 20
+    request = Writer(model, story.plan)._request(story, 1)
+    assert '"B"' in request and "ends:" not in request
+    model.context = 100
+    with pytest.raises(UserError, match="window of 100 tokens is too small"):
+        Writer(model, story.plan)._request(story, 1)
+
+
 def test_last_words_begin_with_a_sentence():
     assert last_words("One two. Three four. Five six.", 4) == "Three four. Five six."
     assert last_words("One two three four five.", 2) == "One two three four five."

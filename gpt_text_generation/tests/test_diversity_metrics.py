@@ -209,6 +209,11 @@ def test_a_file_that_is_no_list_of_texts_is_one_line(tmp_path, content, why):
     assert "\n" not in str(caught.value)
 
 
+def test_half_a_surrogate_pair_becomes_a_character_that_every_tokenizer_takes(tmp_path):
+    (tmp_path / "texts.jsonl").write_text('{"text": "cut \\ud83d", "source": "\\ud83d\\ude00"}')
+    assert read_samples(tmp_path / "texts.jsonl") == [Sample("cut \ufffd", source="😀")]
+
+
 def test_texts_that_are_too_short_are_one_line(tmp_path):
     with pytest.raises(UserError, match="no text of a has 4 words"):
         compare(by_source([Sample("too short", source="a")]))

@@ -7,6 +7,7 @@ import pytest
 
 from gpt_text_generation.decoding import settings_for
 from gpt_text_generation.search import BeamSearch, ContrastiveSearch
+from gpt_text_generation.text_generator import write
 from shared.errors import UserError
 from shared.language_model import load_language_model
 from shared.streaming import Stream
@@ -63,6 +64,20 @@ def test_a_cancelled_beam_search_ends_at_once_with_what_it_has(model):
     asked = iter([False, False, False, True])
     search = BeamSearch(model, settings_for("beam_search"), max_new_tokens=50, cancelled=lambda: next(asked))
     assert len(search.search([model.encode("the cat")])[0]) == 4
+
+
+def test_a_cancelled_beam_search_hands_out_what_it_has(model):
+    asked = 0
+
+    def cancelled() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 4  # once by the stream, then after each step of the search
+
+    settings = settings_for("beam_search")
+    stream = write(model, model.encode("the cat"), settings, max_new_tokens=50, cancelled=cancelled)
+    text = "".join(stream)
+    assert len(stream.ids) == 4 and stream.reason == "cancelled" and text == stream.text
 
 
 def test_beam_search_ends_with_the_window(tiny_language_model):

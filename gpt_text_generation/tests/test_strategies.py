@@ -53,6 +53,11 @@ def encoder(monkeypatch):
     monkeypatch.setattr("shared.text_encoder.load_text_encoder", lambda name: SimpleNamespace(encode=encode))
 
 
+def test_texts_longer_than_the_window_are_refused_before_any_is_written(tiny_language_model):
+    with pytest.raises(UserError, match="--new_tokens 100: with an opening more than the window of 128"):
+        strategies(StrategiesConfig(model=str(tiny_language_model("llama")), new_tokens=100))
+
+
 def test_every_strategy_has_the_same_number_of_tries_and_its_own_settings_among_them():
     assert list(GRIDS) == list(generation_configs)
     assert {len(changes) for changes in GRIDS.values()} == {4}

@@ -156,6 +156,21 @@ def test_what_needs_no_gradient_stays(make_trainer, subject, tmp_path):
         assert torch.equal(weight, subject.model.state_dict()[name]) == name.startswith("embedding."), name
 
 
+def test_a_weight_that_the_loss_does_not_use_is_kept_without_moments(make_trainer, tmp_path):
+    """Regression: a student that guesses words has an output layer for classes, and no checkpoint could be written."""
+    make = [make_trainer(), make_trainer(fail_at=13, fail=press_ctrl_c), make_trainer()]
+    for trainer in make:
+        trainer.model.unused = torch.nn.Linear(2, 2)
+        torch.nn.init.ones_(trainer.model.unused.weight), torch.nn.init.ones_(trainer.model.unused.bias)
+    whole, broken, resumed = make
+    whole.fit(RECIPE)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(RECIPE, tmp_path / "checkpoint")
+    resumed.fit(RECIPE, tmp_path / "checkpoint")
+    assert len(resumed.batches) == 24 - 14
+    assert_same(resumed, whole)
+
+
 @pytest.mark.parametrize("fail, fail_at, goes_on_from", [(give_up, 13, 10), (give_up, 20, 20), (press_ctrl_c, 13, 14)])
 def test_a_training_goes_on_bit_for_bit_from_its_last_checkpoint(
     fail, fail_at, goes_on_from, make_trainer, tmp_path, monkeypatch

@@ -362,6 +362,9 @@ def test_texts_are_cleaned_and_their_labels_known(tmp_path):
     assert not any("<br" in example.text or "&amp;" in example.text for example in found.train)
     with pytest.raises(UserError, match="has the label 2, and the classifier 2 classes"):
         load_texts(str(file))
+    file.write_text("\n".join(["text,label", *(f"a film {i},{1 - i % 2 * 2}" for i in range(60))]))
+    with pytest.raises(UserError, match="has the label -1, and the classifier 2 classes, numbered from 0"):
+        load_texts(str(file))
     file.write_text("text\n" + "\n".join(lines))
     with pytest.raises(UserError, match="has no labels"):
         load_texts(str(file))

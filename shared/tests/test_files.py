@@ -82,6 +82,11 @@ def test_json_is_readable_by_people_and_comes_back_equal(tmp_path):
     assert json.loads(text) == value
 
 
+def test_half_a_surrogate_pair_comes_back_too(tmp_path):
+    write_json(tmp_path / "a.json", {"文": "cut \ud83d"})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"文": "cut \ud83d"}
+
+
 def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
     write_json(tmp_path / "a.json", 1)
     with pytest.raises(TypeError):

@@ -197,6 +197,17 @@ def test_a_folder_that_is_no_model_is_one_clear_line(tiny_language_model, tmp_pa
     assert "\n" not in str(raised.value)
 
 
+def test_an_encoder_is_no_language_model_with_a_random_output_layer(tiny_language_model, tmp_path):
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path / "encoder"
+    shutil.copytree(tiny_language_model(), folder)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=320, **sizes)).save_pretrained(folder)
+    with pytest.raises(UserError, match=r"no causal language model can be loaded .*it lacks weights such as cls\."):
+        load_language_model(str(folder), "transformers")
+
+
 def test_a_name_that_nobody_knows_is_one_clear_line(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="smollm2"):

@@ -143,6 +143,15 @@ def test_evaluation_scores_every_position_once(length):
     assert model.training, "evaluation leaves the model as it found it"
 
 
+def test_some_blocks_to_evaluate_on_are_spread_over_the_whole_text():
+    """Regression: of 39 blocks 20 were the first 20."""
+    model, read = LanguageModel(settings(), 20), []
+    model.register_forward_pre_hook(lambda _, given: read.append(given[0][:, 0]))
+    tokens = (torch.arange(39 * 32 + 1) // 32 % 20).int()  # a block is one number, 0 to 19, then 0 to 18 and a bit
+    training.evaluate(model, tokens, blocks=20)
+    assert torch.cat(read).tolist() == [block * 39 // 20 % 20 for block in range(20)]
+
+
 def test_orthogonalised_matrices_have_singular_values_near_one():
     torch.manual_seed(0)
     for shape in ((1, 32, 32), (2, 64, 16), (3, 16, 64)):
