@@ -8,13 +8,13 @@ Both need more than logits, several texts at once and hidden states, so they run
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from gpt_text_generation.decoding import Settings, penalise
 from shared.errors import UserError
-from shared.language_model import LanguageModel, Rows
+from shared.language_model import LanguageModel, Rows, TransformersModel
 
 
 class Beam(NamedTuple):
@@ -45,8 +45,7 @@ class BeamSearch:
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         """Raises UserError where the model does not run on transformers."""
-        refuse_other_engine(model, "beam_search")
-        self.model: Any = model
+        self.model = on_transformers(model, "beam_search")
         self._settings, self._most, self._cancelled = settings, max_new_tokens, cancelled
         self._found: list[int] = []  # the prompt and the text
         self._given = 0  # so many of them are known to whoever asks
@@ -86,7 +85,7 @@ class BeamSearch:
 class _Beams:
     """The beams of one prompt, and the texts that it has finished."""
 
-    def __init__(self, model: Any, settings: Settings, prompt: Sequence[int], max_new_tokens: int) -> None:
+    def __init__(self, model: LanguageModel, settings: Settings, prompt: Sequence[int], max_new_tokens: int) -> None:
         self.beams, self.finished, self.done = [Beam(0.0, [])], [], False
         self._settings, self._prompt, self._ends = settings, prompt, model.stop_ids
         self._length, self._most = 0, min(max_new_tokens, model.context - len(prompt))
@@ -145,8 +144,7 @@ class ContrastiveSearch:
 
     def __init__(self, model: LanguageModel, settings: Settings) -> None:
         """Raises UserError where the model does not run on transformers."""
-        refuse_other_engine(model, "contrastive")
-        self.model: Any = model
+        self.model = on_transformers(model, "contrastive")
         self._k, self._alpha = settings.top_k, settings.penalty_alpha
         self._rows = Rows(self.model, with_states=True)
         self._texts: list[list[int]] = []  # what was read; behind each stand its candidates, one a row
@@ -176,6 +174,7 @@ class ContrastiveSearch:
         import torch
 
         parents = self._followed(texts)
+        self._texts = []  # an error on the way leaves the cache in an unknown state
         with torch.inference_mode():
             if parents is None:
                 logits = self._rows.read(texts)  # (B, V)
@@ -186,7 +185,6 @@ class ContrastiveSearch:
                 self._states = [
                     torch.cat([self._states[row // self._each], self._new_states[row : row + 1]]) for row in parents
                 ]
-            self._texts = []  # an error on the way leaves the cache in an unknown state
             probabilities, candidates = logits.softmax(-1).topk(min(self._k, logits.shape[-1]))  # (B, k)
             k = candidates.shape[1]
             self._logits = self._rows.go_on(np.repeat(parents, k).tolist(), candidates.flatten().tolist())
@@ -216,12 +214,13 @@ class ContrastiveSearch:
         return rows
 
 
-def refuse_other_engine(model: LanguageModel, strategy: str) -> None:
-    """Raise UserError where the model does not run on transformers."""
+def on_transformers(model: LanguageModel, strategy: str) -> TransformersModel:
+    """The model, which runs on transformers. Raises UserError where it does not."""
     if model.backend != "transformers":
         raise UserError(
             f"--strategy {strategy}: needs --backend transformers: the {model.backend} engine gives no more than logits"
         )
+    return cast("TransformersModel", model)
 
 
 def _of_length_1(states: Any) -> Any:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shared.streaming import Stream
 
 SEARCHES = ("beam_search", "contrastive")  # need more of a model than logits
+SEARCHED_AT_ONCE = 8  # texts; each takes several rows of the cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +167,13 @@ def write_all(
     for row in ids:
         if not 0 < len(row) < model.context:
             raise ValueError(f"a prompt of {len(row)} tokens: give at least 1, and fewer than {model.context}")
-    if settings.strategy == "contrastive":
-        found = ContrastiveSearch(model, settings).search(ids, max_new_tokens)
-    else:
-        found = BeamSearch(model, settings, max_new_tokens=max_new_tokens).search(ids)
+    found: list[list[int]] = []
+    for start in range(0, len(ids), SEARCHED_AT_ONCE):
+        together = ids[start : start + SEARCHED_AT_ONCE]
+        if settings.strategy == "contrastive":
+            found += ContrastiveSearch(model, settings).search(together, max_new_tokens)
+        else:
+            found += BeamSearch(model, settings, max_new_tokens=max_new_tokens).search(together)
     texts = []
     for prompt_ids, new in zip(ids, found, strict=True):
         writer = TextWriter(model.decode, prompt_ids, ())

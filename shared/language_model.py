@@ -242,7 +242,8 @@ class Rows:
         """With `with_states`, `states` (B, T, D) are the last hidden states of the tokens that were read last."""
         import inspect
 
-        self.model, self.with_states, self.states = model, with_states, None
+        self.model, self.with_states = model, with_states
+        self.states: Any = None
         self._placed = "position_ids" in inspect.signature(model.network.forward).parameters
         self._cache: Any = None
         self._padding: Any = None  # (B,) places before each row's first token

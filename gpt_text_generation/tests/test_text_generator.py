@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from gpt_text_generation import text_generator
 from gpt_text_generation.decoding import ALLOWED, generation_configs, settings_for
 from gpt_text_generation.text_generator import TextConfig, generate_text, main, write, write_all
 from shared.config import parse_config
@@ -48,7 +49,8 @@ def test_another_seed_gives_another_text_where_tokens_are_drawn(ask):
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 @pytest.mark.parametrize("strategy", generation_configs)
 def test_texts_written_together_are_those_written_alone(tiny_language_model, kind, strategy, monkeypatch):
-    """Prompts of different lengths, and texts that end early, late and not at all."""
+    """Prompts of different lengths, more of them than go together, and texts that end early, late and not at all."""
+    monkeypatch.setattr(text_generator, "SEARCHED_AT_ONCE", 2)
     model = load_language_model(str(tiny_language_model(kind)), "transformers")
     prompts = ["the cat", "a dog ran after the cat and sat on the mat", "on"]
     settings = settings_for(strategy)
