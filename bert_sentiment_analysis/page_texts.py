@@ -18,6 +18,7 @@ from bert_sentiment_analysis.page_models import GREY, SHADES, Page
 from bert_sentiment_analysis.page_quality import measured
 from shared.datasets import LOCAL_FORMATS, TEXT_COLUMNS
 from shared.errors import UserError
+from shared.files import as_cell
 from shared.page import chart
 from shared.phrases import has_phrase
 
@@ -144,9 +145,8 @@ def as_csv(numbers: Sequence[int], texts: Sequence[str], answers: Sequence[Predi
     writer = csv.writer(buffer)
     writer.writerow(["row", "text", "label", "abstained", "probability", "rating"])
     for number, text, found in zip(numbers, texts, answers, strict=False):
-        safe = f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
         figures = ["" if value is None else round(value, 4) for value in (found.probability, found.rating)]
-        writer.writerow([number, safe.replace("\0", ""), found.label or "", found.abstained, *figures])
+        writer.writerow([number, as_cell(text).replace("\0", ""), found.label or "", found.abstained, *figures])
     return buffer.getvalue().encode("utf-8-sig", "replace")
 
 

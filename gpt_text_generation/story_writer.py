@@ -127,6 +127,11 @@ class Writer:
     def _stream(self, request: str, max_new_tokens: int) -> Any:
         self._seed += 1  # another try draws anew
         ids = self.model.encode(self._chat(request))
+        if len(ids) >= self.model.context:
+            raise UserError(
+                f"{self.model.name}: a request of {len(ids)} tokens, and its window holds {self.model.context} with "
+                "the answer: give a shorter --topic"
+            )
         how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": self._seed, "cancelled": self.cancelled}
         return write(self.model, ids, self.settings, **how, session=self._session)
 

@@ -73,7 +73,7 @@ class LanguageModel(ABC):
             raise _not_a_model(name, error) from error
         self.context: int = _window(self.config, self.tokenizer)
         """The most tokens it can read, prompt and answer together."""
-        self.vocabulary: int = self.config.vocab_size
+        self.vocabulary: int = self.config.get_text_config().vocab_size  # of a model that sees, its reading part's
         try:
             ends = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
         except OSError:

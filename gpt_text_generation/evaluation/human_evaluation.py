@@ -22,7 +22,7 @@ from gpt_text_generation.evaluation.samples import read_samples
 from gpt_text_generation.evaluation.vote_store import Vote, VoteStore
 from shared.config import check, parse_command
 from shared.errors import UserError, run_program
-from shared.files import write_json, write_text
+from shared.files import as_cell, write_json, write_text
 from shared.logging import print_result, print_table, setup_logging
 
 STORE = "runs/gpt_text_generation/votes.sqlite"
@@ -94,10 +94,13 @@ def summarise(votes: Sequence[Vote], resamples: int = RESAMPLES, seed: int = 0) 
 
 
 def as_csv(votes: Sequence[Vote]) -> str:
+    """The votes as a spreadsheet reads them; none of their texts is a formula there."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, Vote._fields)
     table.writeheader()
-    table.writerows(vote._asdict() for vote in votes)
+    for vote in votes:
+        cells = vote._asdict().items()
+        table.writerow({name: as_cell(value) if isinstance(value, str) else value for name, value in cells})
     return text.getvalue()
 
 

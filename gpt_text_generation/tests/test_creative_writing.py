@@ -210,6 +210,13 @@ def test_where_the_window_is_full_the_oldest_is_dropped_first():
         Writer(model, story.plan)._request(story, 2)
 
 
+def test_a_topic_longer_than_the_window_is_one_clear_line():
+    model = Author(told)
+    model.context = 10
+    with pytest.raises(UserError, match="its window holds 10 with the answer: give a shorter --topic"):
+        Writer(model, plan()).outline()
+
+
 def test_a_last_sentence_that_leaves_no_room_is_dropped_too(monkeypatch):
     tries = iter(range(20))
     monkeypatch.setattr(story_writer, "last_words", lambda *a: (next(tries), last_words(*a))[1])  # no end of it fails

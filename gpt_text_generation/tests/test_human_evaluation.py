@@ -16,7 +16,7 @@ from gpt_text_generation.evaluation.agreement import (
     krippendorff_alpha,
     strength_rows,
 )
-from gpt_text_generation.evaluation.human_evaluation import main, summarise
+from gpt_text_generation.evaluation.human_evaluation import as_csv, main, summarise
 from gpt_text_generation.evaluation.samples import Sample
 from gpt_text_generation.evaluation.vote_store import Vote, VoteStore, rater_name
 from shared.errors import UserError
@@ -308,6 +308,13 @@ def test_the_commands_from_texts_to_a_table(tmp_path, capsys):
     with open(tmp_path / "out.csv", encoding="utf-8", newline="") as table:
         assert [{**row, "pair": int(row["pair"])} for row in csv.DictReader(table)] == kept
     assert {row["reason"] for row in kept} == {'said "so"\nand meant it'}
+
+
+def test_no_text_of_an_exported_vote_is_a_formula(store):
+    store.add(texts(3))
+    judge_all(store, "anna", "first", "=1+1")
+    rows = list(csv.DictReader(as_csv(store.votes()).splitlines()))
+    assert {row["reason"] for row in rows} == {"'=1+1"} and {row["rater"] for row in rows} == {"anna"}
 
 
 def test_an_export_of_another_kind_is_refused(tmp_path):

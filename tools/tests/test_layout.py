@@ -1,5 +1,6 @@
 """What the build files say matches the folders that are here, and the arrows between them hold."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.projects import CHECKOUT, existing_projects
+from tools.projects import CHECKOUT, existing_projects, our_files
 
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 BIN = Path(sys.executable).parent
@@ -46,3 +47,10 @@ def test_source_folders_named_like_outputs_are_not_ignored(folder):
 def test_no_source_file_is_longer_than_a_reader_can_hold():
     files = [file for name in ("shared", "tools", *existing_projects()) for file in (CHECKOUT / name).rglob("*.py")]
     assert {str(file): count for file in files if (count := len(file.read_text().splitlines())) > 520} == {}
+
+
+def test_no_file_holds_the_marks_of_a_merge():
+    files = [file for pattern in ("*.py", "*.md", "*.yaml", "*.toml", "*.txt") for file in our_files(CHECKOUT, pattern)]
+    assert len(files) > 500
+    marks = re.compile("^(<{7}|>{7}) ", re.MULTILINE)
+    assert [file for file in files if marks.search(file.read_text(encoding="utf-8", errors="replace"))] == []
