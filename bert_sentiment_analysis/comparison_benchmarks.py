@@ -12,7 +12,7 @@ from bert_sentiment_analysis.config import PROJECT, TrainingConfig
 from bert_sentiment_analysis.evaluation.picture_data import ModelScore
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
 from shared.config import check, to_dict
-from shared.runs import SUMMARY, RunFolder, git_commit
+from shared.runs import CONFIG, SUMMARY, RunFolder, git_commit
 
 Rows = list[dict[str, Any]]
 
@@ -164,7 +164,8 @@ def unfinished_run(name: str, config: BenchmarkConfig) -> RunFolder:
     """The folder of the same benchmark with the same settings and code that was not finished, else a new one."""
     settings = {"benchmark": name, "code": git_commit(), **to_dict(replace(config, save=False))}
     for folder in sorted(Path("runs", PROJECT).glob(f"{name}-*")):
-        if not (folder / SUMMARY).exists() and RunFolder.open(folder).config() == settings:
+        begun = (folder / CONFIG).exists() and not (folder / SUMMARY).exists()  # a kill may leave an empty folder
+        if begun and RunFolder(folder).config() == settings:
             return RunFolder(folder)
     number = 1
     while (folder := Path("runs", PROJECT, f"{name}-{number}")).exists():

@@ -11,6 +11,7 @@ student, student_alone                        half the layers and a small table,
 student_int8                                  all stacked: the student in int8
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -31,6 +32,7 @@ from shared.errors import UserError
 from shared.files import write_json
 from shared.logging import get_logger
 from shared.runs import read_json
+from shared.splits import NAMES
 
 log = get_logger(__name__)
 
@@ -84,6 +86,8 @@ class Workshop:
         """
         made_of = {"classifier": subject.fingerprint(), "dataset": texts.name, "seed": seed}
         made_of["student"] = "shipped" if shipped_student else "made here"
+        if texts.name not in NAMES:  # a file of the same name may hold something else now
+            made_of["texts"] = hashlib.sha256(repr((texts.train, texts.validation)).encode()).hexdigest()
         if (folder / MADE_OF).is_file() and read_json(folder / MADE_OF) != made_of:
             raise UserError(f"{folder}: holds what was made of another classifier, set or seed: give another --output")
         write_json(folder / MADE_OF, made_of)

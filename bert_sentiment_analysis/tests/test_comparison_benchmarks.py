@@ -17,7 +17,7 @@ from bert_sentiment_analysis.comparison_benchmarks import (
     finished,
     unfinished_run,
 )
-from bert_sentiment_analysis.config import TrainingConfig
+from bert_sentiment_analysis.config import PROJECT, TrainingConfig
 from bert_sentiment_analysis.published import PUBLISHED_F1, PUBLISHED_R
 from shared.benchmark import run_benchmarks
 from shared.datasets import Example
@@ -50,6 +50,7 @@ def domains(monkeypatch) -> dict[str, Splits]:
 
 def test_the_same_settings_go_on_and_others_or_a_finished_run_begin_anew():
     config = LadderConfig(models="majority")
+    Path("runs", PROJECT, "ladder-1").mkdir(parents=True)  # as a kill leaves it before there are settings
     first = unfinished_run("ladder", config)
     assert unfinished_run("ladder", config).path == first.path
     assert unfinished_run("ladder", replace(config, save=True)).path == first.path

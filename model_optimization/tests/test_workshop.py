@@ -117,6 +117,7 @@ def test_a_folder_of_another_classifier_set_or_seed_is_refused(make_subject, toy
     others = [
         (make_subject(heads=(2, 2)), toy, 0),
         (make_subject(), replace(toy, name="x"), 0),
+        (make_subject(), replace(toy, train=toy.train[1:]), 0),
         (make_subject(), toy, 1),
     ]
     for subject, its_texts, seed in others:
