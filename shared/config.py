@@ -128,7 +128,7 @@ def build(config_class: type[Config], values: Mapping[str, Any]) -> Config:
     _refuse_unknown(config_class, values)
     for name, kind in get_type_hints(config_class).items():
         if name in values and not _is_of(values[name], kind):
-            raise UserError(f"--{name} {values[name]!r:.100}: of another kind than {config_class.__name__} wants: mend it")
+            raise UserError(f"--{name} {values[name]!r:.100}: of another kind than {config_class.__name__} asks for")
     try:
         return config_class(**values)
     except (TypeError, ValueError) as error:
@@ -136,9 +136,9 @@ def build(config_class: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value, perhaps out of a file, fits an annotation; True for an annotation that is none of the plain ones.
+    """Whether a value, perhaps out of a file, fits an annotation; True where that is none of the plain ones.
 
-    JSON and YAML have one kind of number that is whole and one kind of list, which stand for `float` and `tuple` too.
+    A file's whole number stands for `float` too, and its list for `tuple`.
     """
     parts = get_args(kind)
     if get_origin(kind) is Literal:
