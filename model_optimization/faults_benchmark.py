@@ -169,7 +169,7 @@ async def _clients(config: FaultsConfig, url: str, bodies: list[bytes], right: l
         "clients": config.clients,
         "left": left,
         "swaps": swaps[200],
-        "swaps_refused": swaps[422] + swaps[404],
+        "swaps_refused": swaps[409] + swaps[404],
     }
 
 

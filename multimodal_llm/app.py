@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from multimodal_llm import page_caption, page_documents, page_labels, page_questions, page_search
+from multimodal_llm import page_caption
 from shared.page import choose_language
 from shared.phrases import Language, phrase
 
@@ -18,6 +18,9 @@ def main() -> None:
     caption, questions, labels, search, documents = st.tabs([say(f"tab.{name}") for name in names])
     with caption:
         page_caption.show(say)
+    # The others load torch, which takes seconds: a photo can be given meanwhile.
+    from multimodal_llm import page_documents, page_labels, page_questions, page_search
+
     with questions:
         page_questions.show(say)
     with labels:

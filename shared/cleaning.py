@@ -44,8 +44,10 @@ def clean(text: str) -> str:
     if _SURROGATE.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text = _decode_entities(_ODD.sub(_repair, text))
-    text = _collapse(_BREAK.sub("\n", _collapse(text)))
-    if "://" in text or "www." in text.lower():  # asked first, as the pattern is slow to find nothing
+    text = _collapse(text)
+    if "<" in text:  # asked first, as the pattern is slow to find nothing
+        text = _collapse(_BREAK.sub("\n", text))
+    if "://" in text or "www." in text.lower():
         text = _LINK.sub(LINK, text)
     return _HANDLE.sub(HANDLE, text)
 
@@ -107,6 +109,8 @@ def _decode(entity: str) -> str | None:
 
 
 def _collapse(text: str) -> str:
+    if "\n" not in text:
+        return " ".join(text.split())
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 

@@ -10,7 +10,8 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -125,10 +126,30 @@ def build(config_class: type[Config], values: Mapping[str, Any]) -> Config:
     if not isinstance(values, Mapping):
         raise UserError(f"settings of {config_class.__name__} as {values!r:.100}: give a value for each name")
     _refuse_unknown(config_class, values)
+    for name, kind in get_type_hints(config_class).items():
+        if name in values and not _is_of(values[name], kind):
+            raise UserError(f"--{name} {values[name]!r:.100}: of another kind than {config_class.__name__} asks for")
     try:
         return config_class(**values)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value, perhaps out of a file, fits an annotation; True where that is none of the plain ones.
+
+    A file's whole number stands for `float` too, and its list for `tuple`.
+    """
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return value in parts
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_of(value, part) for part in parts)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(_is_of(one, parts[0]) for one in value if parts[1:] == (...,))
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, kind) if kind in (bool, int, str, NoneType) else True
 
 
 def to_dict(config: object) -> dict[str, Any]:

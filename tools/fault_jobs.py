@@ -158,7 +158,7 @@ def train_captioner(given: Path, folder: Path) -> None:
 
 
 def captioner(folder: Path) -> Outcome:
-    from multimodal_llm.image_captioning.captioner import SmallCaptioner
+    from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
 
     run = folder / "run"
     SmallCaptioner.load(run, "cpu")

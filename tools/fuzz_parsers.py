@@ -379,7 +379,7 @@ def _read_towers(folder: Path) -> None:
 
 def _build_captioner(folder: Path) -> None:
     from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings
-    from multimodal_llm.image_captioning.captioner import SmallCaptioner
+    from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
     from multimodal_llm.image_captioning.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.of(["a red wall", "a green wall"], 1)
@@ -389,7 +389,7 @@ def _build_captioner(folder: Path) -> None:
 
 
 def _read_captioner(folder: Path) -> None:
-    from multimodal_llm.image_captioning.captioner import SmallCaptioner
+    from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
     from multimodal_llm.image_encoder import ImageEncoder
 
     with mock.patch.object(ImageEncoder, "load", lambda device: None):

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transformer_from_scratch.compiled_model import CompiledModel
 from transformer_from_scratch.config import Sampling
 from transformer_from_scratch.transformer_block import LanguageModel
 
@@ -65,6 +64,9 @@ def generate_tokens(
     if not use_cache:
         reader: Reader = WindowReader(model, prompt.device)
     elif isinstance(model, LanguageModel) and prompt.device.type == "cpu":
+        # Only now: its compiler takes half a second to load, which a page that only reads need not wait for.
+        from transformer_from_scratch.compiled_model import CompiledModel
+
         reader = CompiledModel(model)
     else:
         reader = CachedReader(model, prompt.device)

@@ -30,7 +30,7 @@ from bert_sentiment_analysis.models.encoders import (
     weights_checksum,
 )
 from bert_sentiment_analysis.models.lora import add_lora, merge_lora
-from shared.config import build
+from shared.config import build, check
 from shared.errors import UserError
 from shared.files import atomic_path, write_json
 from shared.logging import get_logger
@@ -69,6 +69,7 @@ class ClassifierSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label_names", tuple(self.label_names))  # JSON has lists only
+        check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
 
     @property
     def n_outputs(self) -> int:

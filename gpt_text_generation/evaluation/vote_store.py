@@ -90,7 +90,7 @@ class VoteStore:
             self._held_open.execute("SELECT count(*) FROM pairs").fetchone()
         except sqlite3.OperationalError as error:
             raise UserError(f"{file}: cannot be opened ({error}): check the path and its permissions") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             why = " ".join(str(error).split())  # a damaged file may bring its own words into this
             raise UserError(f"{file}: no file of votes ({why}): name another --store") from error
 
@@ -118,7 +118,7 @@ class VoteStore:
                     raise
         except sqlite3.OperationalError as error:
             raise UserError(f"{self.file}: nothing was changed ({error}): look at the disk, then try again") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise UserError(f"{self.file}: damaged ({error}): restore it, or name another --store") from error
 
     def add(self, samples: Sequence[Sample], seed: int = 0) -> int:

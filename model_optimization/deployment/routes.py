@@ -8,7 +8,8 @@ GET  /healthz  /readyz  /metrics
 
 Too much waiting is 429 with Retry-After; too large a body, or more text than may ever wait, is 413; what is not as the
 schema says, or no JSON, is 422; what is no UTF-8, or nested too deeply, is 400; a body that takes too long is 408; no
-answer in time is 503; an engine that failed is 500; a version that is not there is 404; a swap beside another is 409.
+answer in time is 503; an engine that failed is 500; a version that is not there is 404; a swap beside another, or to
+a model that does not answer, is 409.
 """
 
 import asyncio
@@ -122,7 +123,7 @@ class Service:
         except UserError as error:
             self.metrics.swaps.labels("refused").inc()
             log.error("swap refused", extra={"facts": {"version": version, "reason": str(error)}})
-            raise
+            raise HTTPException(409, str(error)) from error  # the request was right: it is the folder that is not
         self.metrics.swaps.labels("done").inc()
         return self._changed("swapped")
 

@@ -273,7 +273,7 @@ def test_a_button_makes_variants_of_the_classifier_that_ships(open_page, subject
     assert not page.warning
     page.button(key="optimization_make").click().run()
     assert not page.exception and not page.error
-    assert page.dataframe[0].value["Method"].tolist() == list(made)
+    assert {*made} <= {*page.dataframe[0].value["Method"]}  # what one is made from stands there too
     assert page_variants.find_variants()[0].parent == page_variants.MADE_IN / "variants"
 
 

@@ -238,6 +238,7 @@ def test_what_ships_is_whole_and_was_read_by_the_classifier_that_ships():
 
 
 @pytest.mark.slow
+@pytest.mark.network
 def test_what_ships_is_what_its_command_makes(tmp_path):
     make_shipped.make(tmp_path)
     for name in ("reference", "reviews", *make_shipped.SHIFTS):

@@ -338,7 +338,7 @@ def test_models_are_swapped_and_rolled_back_while_what_is_under_way_finishes_wit
     assert (again, gone) == (409, 404)
 
 
-def test_a_broken_model_is_422_an_unknown_one_404_and_the_old_one_answers(two_models):
+def test_a_broken_model_is_409_an_unknown_one_404_and_the_old_one_answers(two_models):
     (two_models / "2" / ONNX).write_bytes(b"no network")
 
     async def scenario(server):
@@ -350,7 +350,7 @@ def test_a_broken_model_is_422_an_unknown_one_404_and_the_old_one_answers(two_mo
         return found, (await server.classify()).json()["version"], server.service.metrics.text().decode()
 
     found, version, metrics = run(two_models, scenario, admin_key="secret")
-    assert found == [422, 404, 404, 422] and version == "1"
+    assert found == [409, 404, 404, 422] and version == "1"
     assert 'classify_model_swaps_total{result="refused"} 1.0' in metrics
     assert 'classify_serving{version="1"} 1.0' in metrics
 

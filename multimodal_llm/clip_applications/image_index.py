@@ -12,6 +12,7 @@ A search compares every vector twice: all of them in 8 bits (FAISS), since readi
 the best few hundred again in 16. 100,000 vectors of 512 numbers are 50 MB and 100 MB.
 """
 
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -165,7 +166,10 @@ class ImageIndex:
             self.width, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
         )
         self._coarse.is_trained = True  # one scale for all numbers needs no training
-        scale = WHOLE / max(float(np.abs(codes).max(initial=0)), 1e-6)
+        largest = float(np.abs(codes).max(initial=0))
+        if not math.isfinite(largest):
+            raise UserError(f"--index {self._file}: damaged, not all are numbers: remove the index and make it anew")
+        scale = WHOLE / max(largest, 1e-6)
         for start in range(0, len(codes), AT_ONCE):
             part = codes[start : start + AT_ONCE].astype(np.float32)
             part *= scale

@@ -100,7 +100,7 @@ def _train_on(photos: "list[CaptionedPhoto]", config: TrainConfig, run: RunFolde
     import math
 
     from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings, count_parameters
-    from multimodal_llm.image_captioning.captioner import SmallCaptioner
+    from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
     from multimodal_llm.image_captioning.training import CaptionData, HeldOut, encode_captions, held_out_scores
     from multimodal_llm.image_captioning.vocabulary import Vocabulary
     from multimodal_llm.image_encoder import ImageEncoder
@@ -195,7 +195,7 @@ def _both_stages(
 
 def _copy_weights(folder: str, model: Any, vocabulary: Any) -> None:
     """Take over the weights of a captioner. Raises UserError where its words or its shape are others."""
-    from multimodal_llm.image_captioning.captioner import SmallCaptioner
+    from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
 
     before = SmallCaptioner.load(folder, "cpu")
     if before.vocabulary.words != vocabulary.words:
@@ -211,7 +211,7 @@ def _mix_with_start(folder: str, share: float, model: Any) -> None:
 
     What is learnt last is learnt at the cost of something else; in between is often better than either end.
     """
-    from multimodal_llm.image_captioning.captioner import SmallCaptioner
+    from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
 
     before = SmallCaptioner.load(folder, "cpu").model.state_dict()
     after = model.state_dict()

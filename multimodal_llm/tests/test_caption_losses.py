@@ -6,7 +6,7 @@ from PIL import Image, ImageOps
 from torch.nn import functional as F
 
 from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings
-from multimodal_llm.image_captioning.captioner import SmallCaptioner
+from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
 from multimodal_llm.image_captioning.training import CAPTIONS, _reward_loss, _word_loss
 from multimodal_llm.image_captioning.vocabulary import END, PADDING, START, Vocabulary
 from multimodal_llm.image_encoder import ImageEncoder

@@ -172,6 +172,7 @@ def test_views_show_the_same_photo_otherwise(random_encoder):
 
 
 @pytest.mark.slow
+@pytest.mark.network
 def test_the_benchmark_gives_its_keys_with_floors_and_a_ceiling(flickr, tmp_path, monkeypatch, random_encoder):
     monkeypatch.chdir(tmp_path)
     trained(flickr, tmp_path / "run")
@@ -184,6 +185,7 @@ def test_the_benchmark_gives_its_keys_with_floors_and_a_ceiling(flickr, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.network
 def test_the_benchmark_needs_no_photo_but_those_that_it_scores(flickr, tmp_path, monkeypatch, random_encoder):
     monkeypatch.chdir(tmp_path)
     trained(flickr, tmp_path / "run")

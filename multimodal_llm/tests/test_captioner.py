@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings
-from multimodal_llm.image_captioning.captioner import FREE_ONLY, SmallCaptioner, load_captioner
+from multimodal_llm.image_captioning.captioner import FREE_ONLY, load_captioner
 from multimodal_llm.image_captioning.decoding import beam_search, sample
 from multimodal_llm.image_captioning.flickr import CaptionedPhoto
 from multimodal_llm.image_captioning.reward import CiderReward
+from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
 from multimodal_llm.image_captioning.training import (
     CaptionData,
     SentenceStage,

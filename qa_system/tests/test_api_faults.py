@@ -30,6 +30,7 @@ def config(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.network
 @pytest.mark.parametrize("trial", ["uploads", "hostile", "askers", "kills"])
 def test_nothing_goes_wrong_hangs_or_is_lost(trial, config, tmp_path):
     found = getattr(faults_benchmark, trial)(config, tmp_path / "served")
@@ -41,6 +42,7 @@ def test_nothing_goes_wrong_hangs_or_is_lost(trial, config, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.network
 def test_schemathesis_finds_no_fault(config, tmp_path):
     pytest.importorskip("schemathesis")
     found = faults_benchmark.fuzz(config, tmp_path / "served")
@@ -48,6 +50,7 @@ def test_schemathesis_finds_no_fault(config, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.network
 def test_half_an_upload_and_clients_that_leave_hold_up_nobody(tmp_path):
     port = free_port()
     with serving(tmp_path / "store", port, upload_within_s=1.0):

@@ -24,6 +24,7 @@ def test_its_threshold_is_one_that_some_answers_pass():
 
 
 @pytest.mark.slow
+@pytest.mark.network
 def test_it_finds_an_answer_and_doubts_where_there_is_none():
     reader = Reader(SHIPPED)
     passage = "The tower was opened in 1889. It was designed by Maurice Koechlin, an engineer from Alsace."

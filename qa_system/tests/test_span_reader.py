@@ -259,6 +259,7 @@ def test_questions_without_an_answer_leave_open_how_right_the_answers_are():
 
 
 @pytest.mark.slow
+@pytest.mark.network
 def test_the_command_trains_goes_on_and_says_what_it_was_trained_on(encoder, tmp_path, capsys, monkeypatch):
     from qa_system.evaluation import squad
     from qa_system.generation import reader_stages, train_reader

@@ -179,6 +179,29 @@ def test_settings_saved_as_json_build_the_same_configuration():
     assert build(Toy, json.loads(json.dumps(to_dict(config)))) == config
 
 
+@dataclass(frozen=True)
+class Words:
+    """Holds words."""
+
+    words: tuple[str, ...] = ()
+    """The words."""
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("preset", "huge"), ("width", 1.5), ("lr", "x"), ("smoke", "yes"), ("name", 3), ("lr", None), ("width", [1])],
+)
+def test_build_refuses_a_value_of_another_kind(field, value):
+    with pytest.raises(UserError, match=f"^--{field} .*of another kind"):
+        build(Toy, {field: value})
+    with pytest.raises(UserError, match="^--words"):
+        build(Words, {"words": ["a", 3]})
+
+
+def test_a_whole_number_is_a_float_and_a_list_is_a_tuple():
+    assert build(Toy, {"lr": 1}).lr == 1 and build(Words, {"words": ["a", "b"]}).words == ["a", "b"]
+
+
 def test_build_refuses_an_unknown_key_and_a_bad_value():
     with pytest.raises(UserError, match="unknown setting 'widht'.*did you mean width"):
         build(Toy, {"widht": 1})

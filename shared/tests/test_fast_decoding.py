@@ -231,9 +231,12 @@ def test_the_real_builder_refuses_what_it_does_not_know(tiny_language_model, emp
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_packaged_model_writes_sense_in_four_bits():
+    # With some processors' kernels "What is the capital of France?" begins otherwise, and goes on in French.
     model = load_language_model("smollm2", "onnx")
-    ids = model.encode(model.chat([{"role": "user", "content": "What is the capital of France?"}]))
-    assert "Paris" in "".join(Stream(model.session(), ids, max_new_tokens=30))
+    for question, answer in (("What colour is the sky?", "blue"), ("How many days are in a week?", "7 days")):
+        ids = model.encode(model.chat([{"role": "user", "content": question}]))
+        assert answer in "".join(Stream(model.session(), ids, max_new_tokens=30))
+    assert "Paris" in "".join(Stream(model.session(), model.encode("The capital of France is"), max_new_tokens=4))
 
 
 def test_the_kept_choice_is_readable(measured, tiny_language_model, cache):
