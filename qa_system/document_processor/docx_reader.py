@@ -117,7 +117,8 @@ def _text(paragraph: Any) -> tuple[str, list[Any]]:
 
 
 def _cell_text(cell: Any) -> str:
-    return " ".join(filter(None, (_text(paragraph)[0] for paragraph in cell.iter(PARAGRAPH)))).replace("\t", " ")
+    shown = (paragraph for paragraph in cell.iter(PARAGRAPH) if next(paragraph.iterancestors(FALLBACK), None) is None)
+    return " ".join(filter(None, (_text(paragraph)[0] for paragraph in shown))).replace("\t", " ")
 
 
 def _row_of(cell: Any) -> Any:

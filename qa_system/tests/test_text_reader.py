@@ -210,6 +210,9 @@ def test_content_controls_and_text_boxes_are_read_once(tmp_path):
     control = f"<w:sdt><w:sdtContent>{paragraph('in a control')}</w:sdtContent></w:sdt>"
     body = f"<w:p><w:r><w:t>around</w:t></w:r><w:r>{choice}</w:r></w:p>{control}"
     assert texts(docx_lines(make_docx(tmp_path / "a.docx", body))) == ["around", "in a box", "in a control"]
+    cell = f"<w:tc><w:p><w:r><w:t>in a cell</w:t></w:r><w:r>{choice}</w:r></w:p></w:tc>"
+    table = f"<w:tbl><w:tr>{cell}<w:tc>{paragraph('beside')}</w:tc></w:tr></w:tbl>"
+    assert texts(docx_lines(make_docx(tmp_path / "b.docx", table))) == ["in a cell in a box\tbeside"]
 
 
 def test_an_external_entity_is_not_followed(tmp_path):
