@@ -28,7 +28,7 @@ def kind_of(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(8192)
     suffix = path.suffix.lower()
-    if b"%PDF-" in start[:1024]:
+    if _is_pdf(start, suffix):
         return "pdf"
     if suffix == ".pdf":
         raise Unreadable("malformed", "it does not begin as a PDF does: check that the file is whole")
@@ -45,6 +45,13 @@ def kind_of(path: Path) -> str:
     if suffix in HTML or begins.startswith((b"<!doctype html", b"<html")):
         return "html"
     return "text"
+
+
+def _is_pdf(start: bytes, suffix: str) -> bool:
+    """A PDF's head may stand behind up to 1 KB of anything, as Acrobat has it; but a text may speak of that head too."""
+    before, head, _ = start[: 1024 + len(b"%PDF-")].partition(b"%PDF-")
+    begins = not before.strip(b"\xef\xbb\xbf \t\r\n\0")
+    return bool(head) and (begins or suffix == ".pdf" or b"\0" in start)  # no text that holds these letters has a 0
 
 
 def _kind_of_archive(path: Path) -> str:

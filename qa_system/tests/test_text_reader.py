@@ -264,6 +264,10 @@ def test_kinds_are_told_from_the_bytes(tmp_path):
         ("a.txt", b"\xef\xbb\xbf<!DOCTYPE html><p>x", "html"),
         ("a.md", b"# x", "markdown"),
         ("a.log", b"x", "text"),
+        ("about.md", b"Each file begins with `%PDF-1.4`.", "markdown"),
+        ("about.txt", "一个 PDF 以 %PDF-1.7 开头。".encode(), "text"),
+        ("late.pdf", b"HTTP/1.1 200 OK\r\n\r\n%PDF-1.4\n", "pdf"),
+        ("late", b"HTTP/1.1 200 OK\r\n\r\n%PDF-1.4\n\0\1\2", "pdf"),
         ("MZ.txt", b"MZ is how programs begin", "text"),
     ):
         (tmp_path / name).write_bytes(content)
