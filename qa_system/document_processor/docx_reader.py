@@ -25,12 +25,12 @@ BREAKS = {WORD + "br": " ", WORD + "cr": " ", WORD + "tab": "\t", WORD + "noBrea
 
 def docx_lines(path: Path) -> list[Line]:
     """The lines of a Word document. Raises Unreadable where it is damaged or a bomb."""
-    _refuse_bomb(path)
     import docx
     from docx.opc.exceptions import PackageNotFoundError
     from lxml.etree import LxmlError
 
     try:
+        _refuse_bomb(path)
         document = docx.Document(str(path))
         levels = _heading_levels(document)
         lines = list(_lines(document.element.body, levels))

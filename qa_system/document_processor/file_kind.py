@@ -1,5 +1,6 @@
 """What kind of document a file is, told from its bytes; its name decides only between kinds of plain text."""
 
+import mmap
 import zipfile
 from pathlib import Path
 
@@ -55,11 +56,10 @@ def _is_pdf(start: bytes, suffix: str) -> bool:
 
 
 def _kind_of_archive(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise Unreadable("malformed", "it begins as a DOCX file does but is damaged: save it again") from error
-    if "word/document.xml" in names:
-        return "docx"
+    """Told without its list of parts, which may fill a gigabyte: that is read where memory is limited, see worker.py."""
+    if not zipfile.is_zipfile(path):
+        raise Unreadable("malformed", "it begins as a DOCX file does but is damaged: save it again")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"word/document.xml") >= 0:  # parts are packed, their names are not
+            return "docx"
     raise Unreadable("unknown kind", f"it is an archive without a Word document: {KINDS}")

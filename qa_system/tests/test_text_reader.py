@@ -274,6 +274,21 @@ def test_kinds_are_told_from_the_bytes(tmp_path):
         assert kind_of(tmp_path / name) == kind
 
 
+def test_the_kind_of_an_archive_is_told_without_its_list_of_parts(tmp_path, monkeypatch):
+    """A list as long as the largest upload fills a gigabyte, and the server itself asks for the kind."""
+    word = make_docx(tmp_path / "a.docx", paragraph("Ducks"))
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert kind_of(word) == "docx"
+
+
+def test_a_word_file_whose_list_of_parts_is_damaged_is_refused(tmp_path):
+    path = make_docx(tmp_path / "a.docx", paragraph("Ducks"))
+    path.write_bytes(path.read_bytes().replace(b"PK\x01\x02", b"PK\x01\x03"))
+    with pytest.raises(Unreadable) as refused:
+        docx_lines(path)
+    assert refused.value.reason == "malformed"
+
+
 def test_an_archive_that_is_no_word_file_is_refused(tmp_path):
     path = tmp_path / "a.docx"
     with zipfile.ZipFile(path, "w") as archive:
