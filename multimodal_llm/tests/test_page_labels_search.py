@@ -81,6 +81,9 @@ def test_labels_that_do_not_fit_and_none_at_all_are_said(open_page, monkeypatch)
     page = open_page()
     page.button(key="labels_try").click().run()  # the example's labels
     assert say("labels_none") in shown(page.warning)
+    monkeypatch.setattr(FakeClassifier, "fits", None)
+    page.text_area(key="labels").set_value("a, b, c").run()
+    assert say("labels_unknown") in shown(page.caption) and say("labels_none") not in shown(page.warning)
     page.text_area(key="labels").set_value(" , ").run()
     assert any("no labels" in error for error in shown(page.error))
 
