@@ -179,7 +179,7 @@ def say(text: str) -> None:
 def write(
     config: DocumentConfig, path: str, pages: Sequence["Page"], pictures: Sequence[Any], reply: "Answer | None"
 ) -> None:
-    """The files that were asked for, each whole or not at all."""
+    """The files that were asked for, each whole or not at all. Raises UserError for an overlay without a picture."""
     import json
 
     from multimodal_llm.document_understanding.document import Document

@@ -126,7 +126,7 @@ class ImageEncoder:
 
     @torch.inference_mode()
     def features(self, grid: Tensor) -> ImageFeatures:
-        """A grid with its mean and what the classifier makes of it."""
+        """A grid (N, rows, columns, 1280) with its mean (N, 1280) and the classifier's probabilities (N, 1000)."""
         pooled = grid.mean((1, 2))
         return ImageFeatures(grid, pooled, self.network.classify(pooled).softmax(-1))
 
@@ -149,7 +149,7 @@ def stack(images: Sequence[Image.Image], side: int) -> Tensor:
 
 
 def scale(pixels: Tensor) -> Tensor:
-    """Bytes to [-1, 1], with which the classifier is most often right (mean and deviation .5)."""
+    """Bytes of any shape to [-1, 1], with which the classifier is most often right (mean and deviation .5)."""
     return pixels.float().div_(127.5).sub_(1)
 
 

@@ -41,7 +41,7 @@ class AskConfig:
 
 
 def ask(config: AskConfig, question: str) -> dict[str, Any]:
-    """The answer as its JSON line; its text is written to stdout as it comes."""
+    """The answer as its JSON line; its text is written to stdout as it comes. Raises UserError for unknown sources."""
     from qa_system.generation.answer_generator import AnswerGenerator, AnswerSettings
     from qa_system.store import open_store
 

@@ -114,7 +114,10 @@ class StoreVectors(LangChainVectorStore):
         where: str,
         **kwargs: Any,
     ) -> Self:
-        """A store in folder `where` with these texts. `embedding` is a StoreEmbeddings, None for minilm."""
+        """A store in folder `where` with these texts. `embedding` is a StoreEmbeddings, None for minilm.
+
+        Raises TypeError for another's, and ValueError as `add_texts`.
+        """
         if embedding is not None and not isinstance(embedding, StoreEmbeddings):
             raise TypeError("embedding: give a StoreEmbeddings, the store must know the encoder's name and version")
         vectors = cls(open_store(where, embedding.embedder if embedding else None, create=True))

@@ -38,7 +38,7 @@ class SearchConfig:
 
 
 def search(config: SearchConfig, question: str) -> list[dict[str, Any]]:
-    """What was found, best first: where it stands, its text, and its scores."""
+    """What was found, best first: where it stands, its text, and its scores. Raises UserError for unknown sources."""
     from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever
     from qa_system.store import open_store
 

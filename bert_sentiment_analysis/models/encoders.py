@@ -57,7 +57,10 @@ def load_encoder(name: str) -> tuple[nn.Module, Any, Path]:
 
 
 def build_encoder(folder: Path) -> tuple[nn.Module, Any]:
-    """An encoder of the shape in this folder, its weights yet to be put in, and the tokenizer."""
+    """An encoder of the shape in this folder, its weights yet to be put in, and the tokenizer.
+
+    Raises UserError where either cannot be read.
+    """
     try:
         encoder = AutoModel.from_config(AutoConfig.from_pretrained(folder))
     except Exception as error:  # transformers raises what it comes across in a damaged config.json
@@ -73,6 +76,7 @@ def save_encoder(encoder: nn.Module, tokenizer: Any, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in this folder. Raises UserError for one that cannot be read, cut windows, or pad."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(ordinary_folder(folder))
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file

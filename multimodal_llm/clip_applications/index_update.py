@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 
 class Index(Protocol):
-    """What an update asks of an index, on this machine or on a server."""
+    """What an update asks of an index, on this machine or on a server: vectors are (width,), of N photos (N, width)."""
 
     def photos(self) -> dict[str, Photo]: ...
     def broken(self) -> dict[str, Broken]: ...
@@ -58,7 +58,7 @@ class Index(Protocol):
 
 
 class ImageSpace(Protocol):
-    """What turns pictures into vectors."""
+    """What turns N pictures into vectors (N, width)."""
 
     @property
     def width(self) -> int: ...

@@ -81,6 +81,7 @@ class Refine(nn.Module):
         self.drop = nn.Dropout(settings.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, W) to (N, W)."""
         return F.normalize(x + self.narrow(self.drop(F.gelu(self.widen(self.norm(x))))), dim=-1)
 
 
@@ -179,7 +180,7 @@ class JointSpace:
 
     @cached_property
     def classes(self) -> Tensor:
-        """`class_meanings`, from the disk where they were computed before."""
+        """`class_meanings` (1000, 384), from the disk where they were computed before."""
         kept = kept_classes("minilm", [CLASS_TEXT], lambda: class_meanings(self.reader).numpy())
         return torch.from_numpy(kept).to(self.device)
 
@@ -189,7 +190,7 @@ class JointSpace:
 
     @torch.inference_mode()
     def place(self, features: ImageFeatures) -> np.ndarray:
-        """The same from the image encoder's features."""
+        """The same, (N, W), from the image encoder's features."""
         return self.towers.image(features.pooled, features.probabilities @ self.classes).cpu().numpy()
 
     @torch.inference_mode()

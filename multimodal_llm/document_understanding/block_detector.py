@@ -26,6 +26,8 @@ CANDIDATES = 200  # boxes of a class that are compared with each other
 
 @dataclass(frozen=True, slots=True)
 class FoundBlock:
+    """A block that the layout model sees, and how sure it is, 0 to 1."""
+
     kind: BlockKind
     box: Rectangle
     """In pixels of the picture."""
@@ -90,7 +92,8 @@ def decode(scores: list[np.ndarray], distances: list[np.ndarray]) -> tuple[np.nd
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, least_score: float, same: float = SAME) -> list[int]:
-    """Numbers of the boxes to keep, surest first: of those that are the same, only the surest (non-maximum)."""
+    """Numbers of the boxes (n, 4) to keep, surest first by scores (n,): of those that are the same, only the surest
+    (non-maximum suppression)."""
     rest = np.flatnonzero(scores > least_score)
     rest = rest[np.argsort(-scores[rest], kind="stable")][:CANDIDATES]
     kept = []

@@ -71,6 +71,7 @@ def load_vqa_system(name: str | Path = SHAPES, device: str = "auto") -> VqaSyste
 
 
 def checked(questions: Sequence[str]) -> list[str]:
+    """The questions with single spaces. Raises UserError for an empty one."""
     for question in questions:
         if not question.strip():
             raise UserError("the question is empty: ask something, such as 'what color is the shape?'")
