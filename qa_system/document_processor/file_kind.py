@@ -49,14 +49,14 @@ def kind_of(path: Path) -> str:
 
 
 def _is_pdf(start: bytes, suffix: str) -> bool:
-    """A PDF's head may stand behind up to 1 KB of anything, as Acrobat has it; but a text may speak of that head too."""
+    """A PDF's head may stand behind up to 1 KB of anything, as for Acrobat; but a text may speak of that head too."""
     before, head, _ = start[: 1024 + len(b"%PDF-")].partition(b"%PDF-")
     begins = not before.strip(b"\xef\xbb\xbf \t\r\n\0")
     return bool(head) and (begins or suffix == ".pdf" or b"\0" in start)  # no text that holds these letters has a 0
 
 
 def _kind_of_archive(path: Path) -> str:
-    """Told without its list of parts, which may fill a gigabyte: that is read where memory is limited, see worker.py."""
+    """Told without its list of parts, which may fill a gigabyte: worker.py reads that, where memory is limited."""
     if not zipfile.is_zipfile(path):
         raise Unreadable("malformed", "it begins as a DOCX file does but is damaged: save it again")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
