@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from shared.assets import asset_path
 from shared.devices import choose_device
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.runs import read_json
 
 # kernel, stride, expansion, channels, blocks
@@ -179,5 +179,5 @@ def load_network(weights: dict[str, Tensor]) -> EfficientNetLite2:
             folded[f"{ours}.bias"] = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
         network.load_state_dict(folded)
     except (KeyError, RuntimeError) as error:
-        raise UserError(f"efficientnet-lite2: weights of another network ({str(error).splitlines()[0]})") from error
+        raise UserError(f"efficientnet-lite2: weights of another network ({reason_of(error)})") from error
     return network

@@ -36,7 +36,7 @@ from multimodal_llm.image_captioning.captioner import why_left_out
 from multimodal_llm.image_encoder import FEATURES, ImageEncoder, ImageFeatures, class_names
 from shared.config import build, check
 from shared.devices import choose_device
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.files import atomic_path, write_json
 from shared.runs import read_json
 from shared.text_encoder import WIDTH as MEANING
@@ -145,7 +145,7 @@ def load_towers(folder: Path) -> Towers:
         weights = load_file(folder / WEIGHTS)
         towers.load_state_dict({name: weight.float() for name, weight in weights.items()})
     except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise UserError(f"{folder / WEIGHTS}: not the weights of a joint space ({reason}): train anew") from error
     return towers.eval()
 
