@@ -91,7 +91,7 @@ def decode(scores: list[np.ndarray], distances: list[np.ndarray]) -> tuple[np.nd
     return np.concatenate(scores), np.clip(np.concatenate(boxes), 0, limits)
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, least_score: float, same: float = SAME) -> list[int]:
+def suppress(boxes: np.ndarray, scores: np.ndarray, least_score: float) -> list[int]:
     """Numbers of the boxes (n, 4) to keep, surest first by scores (n,): of those that are the same, only the surest
     (non-maximum suppression)."""
     rest = np.flatnonzero(scores > least_score)
@@ -99,7 +99,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, least_score: float, same: fl
     kept = []
     while len(rest):
         kept.append(int(rest[0]))
-        rest = rest[1:][overlaps(boxes[rest[0]], boxes[rest[1:]]) <= same]
+        rest = rest[1:][overlaps(boxes[rest[0]], boxes[rest[1:]]) <= SAME]
     return kept
 
 
