@@ -95,6 +95,7 @@ def photos(tmp_path):
     for colour in ("red", "blue"):
         Image.new("RGB", (30, 20), colour).save(folder / f"{colour}.png")
     (folder / "bad.jpg").write_bytes(b"bad")
+    (folder / "telephone.heic").write_bytes(b"not read")
     return folder
 
 
@@ -110,6 +111,7 @@ def test_a_folder_is_indexed_and_searched(open_page, photos):
     page = indexed(open_page, photos)
     assert say("updated", added=2, changed=0, removed=0) in shown(page.success)
     assert say("broken", n=1) in shown(page.warning)
+    assert say("passed_over", kinds="1 .heic") in shown(page.warning)
     page.run()
     page.text_input(key="search_text").set_value("red").run()
     assert any("red.png" in caption for caption in shown(page.caption))
