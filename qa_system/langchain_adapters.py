@@ -75,11 +75,12 @@ class StoreVectors(LangChainVectorStore):
         for text, metadata, json_text, given_id in zip(
             all_texts, every_metadata, written, ids or [None] * len(all_texts), strict=True
         ):
-            source = given_id or _sha256(text)[:32]
+            passage = _sha256(text)[:32]
+            source = given_id or passage
             # The store leaves alone what has the same id: here the same text with the same metadata.
-            identity = _sha256(f"{json_text}\n{text}") if metadata else _sha256(text)
+            identity = _sha256(f"{json_text}\n{text}")
             document = Document(identity, source, "text", text, (Span(0, len(text)),))
-            chunk = Chunk(identity[:32], identity, source, text, 0, len(text))
+            chunk = Chunk(passage, identity, source, text, 0, len(text))
             self.store.add(document, [chunk], metadata=metadata)
             sources.append(source)
         return sources
