@@ -44,7 +44,10 @@ class PredictConfig:
 
 
 def predict(config: PredictConfig, texts: Sequence[str]) -> dict[str, Any]:
-    """Answer the texts or the file's, print or write the answers, and give the counts."""
+    """Answer the texts or the file's, print or write the answers, and give the counts.
+
+    Raises UserError for no texts or both kinds, and for a file or a run that cannot be read.
+    """
     from bert_sentiment_analysis.data.rows import read_rows
     from bert_sentiment_analysis.inference.predictor import Prediction, Predictor
 

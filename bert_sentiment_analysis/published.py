@@ -45,9 +45,8 @@ PUBLISHED = [
     Published("imdb", "word CNN", 0.863, *_TEXTATTACK),
 ]
 
-ICWSM_2014 = "https://doi.org/10.1609/icwsm.v8i1.14550"
-
-# Hutto & Gilbert 2014, Table 4: Pearson's r with the mean of 20 ratings, on whole sets.
+# Hutto & Gilbert 2014 (https://doi.org/10.1609/icwsm.v8i1.14550), Table 4: Pearson's r with the mean of 20 ratings, on
+# whole sets.
 PUBLISHED_R: dict[str, dict[str, float]] = {
     "one human": {"tweets": 0.888, "movie_snippets": 0.899, "amazon": 0.911, "nyt": 0.745},
     "VADER": {"tweets": 0.881, "movie_snippets": 0.451, "amazon": 0.565, "nyt": 0.492},

@@ -168,7 +168,7 @@ def _describe(folder: RunFolder, config: TrainingConfig, summary: dict[str, Any]
 
 
 def count_words(train: "Sequence[Example]", *asked: "Sequence[Example]") -> "list[np.ndarray]":
-    """The class probabilities of a model that knows word pairs and no order, for each set asked: the bar to clear."""
+    """Probabilities (N, C) by a model that knows word pairs and no order, for each set asked: the bar to clear."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

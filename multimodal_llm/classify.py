@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         log.info("%s%s%s", chance, score["label"], f"  (because of {reasons})" if reasons else "")
     if result["fits"] is False:
         log.info("none of the labels seems to fit")
+    if result["fits"] is None:
+        log.info("the nearest of these labels; how near is near enough was not measured for this classifier")
     print_result(result)
 
 

@@ -92,7 +92,10 @@ def page_numbers(asked: str) -> range | None:
 
 
 def read(path: str, config: DocumentConfig, numbers: range | None) -> tuple[list["Page"], list[Any]]:
-    """The pages and, where something is done with them, their pictures as PIL images."""
+    """The pages and, where something is done with them, their pictures as PIL images.
+
+    Raises UserError for a file that cannot be opened, and where it has none of the pages asked for.
+    """
     from PIL import Image
 
     from multimodal_llm.document_understanding.layout_analysis import read_sheets
@@ -101,7 +104,11 @@ def read(path: str, config: DocumentConfig, numbers: range | None) -> tuple[list
 
     kept = config.overlay or config.send_picture or config.model != "rules"
     sheets = open_sheets(path, config.password, numbers)
-    count = len(numbers) if numbers else count_sheets(path, config.password)
+    count = count_sheets(path, config.password)
+    if numbers is not None:
+        if numbers.start > count:
+            raise UserError(f"--pages {config.pages}: {path} has {count} {'page' if count == 1 else 'pages'}")
+        count = len(range(numbers.start, min(numbers.stop, count + 1)))
     pages, pictures = [], []
     with progress_bar("pages", count) as show:
         for page, picture in read_sheets(sheets, config.threads or 0):
@@ -172,7 +179,7 @@ def say(text: str) -> None:
 def write(
     config: DocumentConfig, path: str, pages: Sequence["Page"], pictures: Sequence[Any], reply: "Answer | None"
 ) -> None:
-    """The files that were asked for, each whole or not at all."""
+    """The files that were asked for, each whole or not at all. Raises UserError for an overlay without a picture."""
     import json
 
     from multimodal_llm.document_understanding.document import Document

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from shared.assets import asset_path
 from shared.devices import choose_device
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.runs import read_json
 
 # kernel, stride, expansion, channels, blocks
@@ -126,7 +126,7 @@ class ImageEncoder:
 
     @torch.inference_mode()
     def features(self, grid: Tensor) -> ImageFeatures:
-        """A grid with its mean and what the classifier makes of it."""
+        """A grid (N, rows, columns, 1280) with its mean (N, 1280) and the classifier's probabilities (N, 1000)."""
         pooled = grid.mean((1, 2))
         return ImageFeatures(grid, pooled, self.network.classify(pooled).softmax(-1))
 
@@ -149,7 +149,7 @@ def stack(images: Sequence[Image.Image], side: int) -> Tensor:
 
 
 def scale(pixels: Tensor) -> Tensor:
-    """Bytes to [-1, 1], with which the classifier is most often right (mean and deviation .5)."""
+    """Bytes of any shape to [-1, 1], with which the classifier is most often right (mean and deviation .5)."""
     return pixels.float().div_(127.5).sub_(1)
 
 
@@ -179,5 +179,5 @@ def load_network(weights: dict[str, Tensor]) -> EfficientNetLite2:
             folded[f"{ours}.bias"] = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
         network.load_state_dict(folded)
     except (KeyError, RuntimeError) as error:
-        raise UserError(f"efficientnet-lite2: weights of another network ({str(error).splitlines()[0]})") from error
+        raise UserError(f"efficientnet-lite2: weights of another network ({reason_of(error)})") from error
     return network

@@ -86,6 +86,7 @@ def index(config: IndexConfig, folders: Sequence[str]) -> dict[str, Any]:
 
     from multimodal_llm.clip_applications.index_update import encode_here, update
     from multimodal_llm.clip_applications.spaces import load_space
+    from multimodal_llm.picture_files import told
 
     if not folders:
         raise UserError("no folders: give some after the options")
@@ -106,6 +107,8 @@ def index(config: IndexConfig, folders: Sequence[str]) -> dict[str, Any]:
         changes = update(opened, folders, encode, progress=lambda done, total: show(done, f"of {total:,}"))
     for line in changes.broken:
         log.warning("%s: %s", line["file"], line["reason"])
+    if changes.passed_over:
+        log.warning("%s", told(changes.passed_over))
     result = {**asdict(changes), "photos": len(opened), "index": config.index, "space": space.name}
     opened.close()
     if changes.broken and not result["photos"]:

@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from shared.errors import UserError, describe_os_error
+from shared.errors import UserError, describe_os_error, reason_of
 from shared.logging import progress_bar
 
 MAX_PIXELS = 100_000_000
@@ -48,13 +48,13 @@ METADATA = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 BITS = 258  # TIFF's tag for the bits of a value
 
 
-def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS, largest_side: int | None = None) -> Image.Image:
+def load_image(source: ImageSource, largest_side: int | None = None) -> Image.Image:
     """The picture in a file, in bytes, or opened already: upright, RGB, 8 bits; of an animation the first frame.
 
     With `largest_side` a larger picture is scaled down to it, which saves time too: of a JPEG less is decoded.
 
     Raises UserError for a file that is missing, empty, cut short, damaged or no picture, and for one of more than
-    `max_pixels`, which a small file can claim to hold (a "decompression bomb").
+    `MAX_PIXELS`, which a small file can claim to hold (a "decompression bomb").
     """
     if isinstance(source, Image.Image):
         return _shrunk(_to_rgb(_upright(source), _bits(source)), largest_side)
@@ -68,8 +68,8 @@ def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS, largest_side: 
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
-                if width * height > max_pixels:
-                    raise _too_large(name, f"{width} x {height} pixels", max_pixels)
+                if width * height > MAX_PIXELS:
+                    raise _too_large(name, f"{width} x {height} pixels")
                 if largest_side:
                     image.draft(None, (largest_side, largest_side))  # never below it; nothing where it is no JPEG
                 image.load()  # of an animation this is the first frame
@@ -77,20 +77,20 @@ def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS, largest_side: 
     except UserError:
         raise
     except Image.DecompressionBombError as error:
-        raise _too_large(name, "far too many pixels", max_pixels) from error
+        raise _too_large(name, "far too many pixels") from error
     except UnidentifiedImageError as error:
         raise UserError(f"{name}: {_what_else(content)}: give a picture ({', '.join(FORMATS)})") from error
     except Exception as error:  # on damaged bytes Pillow's decoders raise whatever they happen to run into
-        reason = "cut short" if "truncated" in str(error).lower() else f"damaged ({_first_line(error)})"
+        reason = "cut short" if "truncated" in str(error).lower() else f"damaged ({reason_of(error)})"
         raise UserError(f"{name}: the picture is {reason}: copy or download the file again") from error
 
 
-def load_in_batches(files: Sequence[str | Path], title: str, size: int = AT_ONCE) -> Iterator[list[Image.Image]]:
+def load_in_batches(files: Sequence[str | Path], title: str) -> Iterator[list[Image.Image]]:
     """The pictures of many files, a batch at a time, `LARGE_ENOUGH`, under a progress bar. Raises as `load_image`."""
     with progress_bar(title, len(files)) as show:
-        for start in range(0, len(files), size):
-            yield [load_image(file, largest_side=LARGE_ENOUGH) for file in files[start : start + size]]
-            show(min(start + size, len(files)))
+        for start in range(0, len(files), AT_ONCE):
+            yield [load_image(file, largest_side=LARGE_ENOUGH) for file in files[start : start + AT_ONCE]]
+            show(min(start + AT_ONCE, len(files)))
 
 
 def _read(source: str | Path | bytes | BinaryIO) -> bytes:
@@ -165,8 +165,8 @@ def _to_8_bits(grey: np.ndarray, bits: int = 16) -> np.ndarray:
     return (np.clip(grey / top, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _too_large(name: str, size: str, max_pixels: int) -> UserError:
-    return UserError(f"{name}: {size}, the limit is {max_pixels:,}: make the picture smaller first")
+def _too_large(name: str, size: str) -> UserError:
+    return UserError(f"{name}: {size}, the limit is {MAX_PIXELS:,}: make the picture smaller first")
 
 
 def _what_else(content: bytes) -> str:
@@ -181,7 +181,3 @@ def _what_else(content: bytes) -> str:
     if start.startswith((b"<!doctype", b"<html")):
         return "a web page, not a picture"
     return "not a picture that can be read"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -53,6 +53,8 @@ def answer(picture: Image.Image, typed: str, say: Say) -> None:
         return
     if found.fits is False:
         st.warning(say("labels_none"))
+    if found.fits is None:
+        st.caption(say("labels_unknown"))
     for score in found.scores:
         # Of a label alone there is no probability: the bar then shows the cosine.
         share = max(score.cosine, 0.0) if score.probability is None else score.probability

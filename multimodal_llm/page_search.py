@@ -15,6 +15,7 @@ from multimodal_llm.clip_applications.spaces import CHINESE, DEFAULT, FREE, Name
 from multimodal_llm.image_search import parts
 from multimodal_llm.images import load_image
 from multimodal_llm.page_pictures import LARGEST_MB, Say, banner, picture_in
+from multimodal_llm.picture_files import listed
 from shared.errors import UserError
 
 FOLDER = "runs/multimodal_llm/page-index"  # of the page's index, one for each space
@@ -92,6 +93,8 @@ def bring_up_to_date(say: Say) -> None:
     if changes.broken:
         st.warning(say("broken", n=len(changes.broken)))
         st.dataframe(changes.broken, hide_index=True)
+    if changes.passed_over:
+        st.warning(say("passed_over", kinds=listed(changes.passed_over)))
 
 
 def gallery(results: Results, say: Say) -> None:

@@ -3,14 +3,15 @@
 python -m multimodal_llm.read_documents scan.jpg report.pdf ~/Documents --output read
 """
 
-import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from multimodal_llm.picture_files import READ, is_read, told
 from shared.config import check, first_line, parse_config, split_texts
 from shared.errors import UserError, describe_os_error, run_program
 from shared.logging import get_logger, print_result, print_table, progress_bar, setup_logging
@@ -19,8 +20,7 @@ from shared.timing import Timer
 log = get_logger(__name__)
 
 PROGRAM = "python -m multimodal_llm.read_documents"
-ENDINGS = {".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm"}
-PAGE_PICTURE = re.compile(r"-\d{3,}\.png$")  # of a document of several
+ENDINGS = {".pdf", *READ}
 FORMAT = 1  # of the files written; with another, documents are read anew
 
 
@@ -77,11 +77,15 @@ def _show_page(show: Any, done: int, name: str, note: str) -> None:
 def find_files(paths: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
     """Each file with its name in the output: the path below the folder it was found in; not what was written there.
 
-    Raises UserError for no paths, missing ones, and folders without a document.
+    Pictures in the folders that cannot be read here are told of in one line. Raises UserError for no paths, missing
+    ones, and folders without a document.
     """
+    from multimodal_llm.document_understanding.written import is_page_picture
+
     if not paths:
         raise UserError(f"no documents: give files or folders, as in `{PROGRAM} scan.jpg --output read`")
     found: dict[Path, Path] = {}
+    passed_over: Counter[str] = Counter()
     for path in map(Path, paths):
         path = path.expanduser()
         if path.is_dir():
@@ -89,12 +93,15 @@ def find_files(paths: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
             for file in sorted(path.rglob("*")):
                 if written is not None and written in file.resolve().parents:
                     continue
-                if file.suffix.lower() in ENDINGS and file.is_file():
+                wanted = is_read(file, passed_over) or file.suffix.lower() in ENDINGS
+                if wanted and file.is_file() and not is_page_picture(file):
                     found.setdefault(file, file.relative_to(path))
         elif path.exists():
             found.setdefault(path, Path(path.name))
         else:
             raise UserError(f"{path}: no such file or folder: check the path (nothing was read)")
+    if passed_over:
+        log.warning("%s", told(passed_over))
     if not found:
         raise UserError(f"{', '.join(paths)}: no documents in it: there must be {', '.join(sorted(ENDINGS))}")
     return list(found.items())
@@ -102,10 +109,12 @@ def find_files(paths: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
 
 def refuse_to_write_over(files: Sequence[tuple[Path, Path]], output: Path) -> None:
     """Raise UserError where a page's picture would take the place of one of the documents."""
+    from multimodal_llm.document_understanding.written import targets_of
+
     targets = {target.resolve() for _, target in files}
     for file, _ in files:
         place = file.resolve()
-        if place.suffix == ".png" and {place.with_suffix(""), Path(PAGE_PICTURE.sub("", str(place)))} & targets:
+        if place.suffix == ".png" and targets_of(place) & targets:
             raise UserError(f"--output {output}: its pictures would be written over {file}: name another folder")
 
 

@@ -73,14 +73,22 @@ class Read(NamedTuple):
     line: str = ""
 
 
-def files_of(paths: Sequence[str]) -> list[Path]:
-    """The files themselves, and all in the folders, by name; hidden ones only where they are named themselves."""
+def files_of(paths: Sequence[str], store: str) -> list[Path]:
+    """The files themselves, and all in the folders, by name; hidden ones only where they are named themselves.
+
+    What a store in one of the folders keeps is left out. Raises UserError for a path that is not there, and for none.
+    """
+    kept = Path(store).resolve()
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f"{path}: no such file or folder: check the path")
         below = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found |= {each: None for each in below if each.is_file() and (each == path or not _is_hidden(each, path))}
+        found |= {
+            each: None
+            for each in below
+            if each.is_file() and (each == path or not (_is_hidden(each, path) or _is_stores(each, path, kept)))
+        }
     if not found:
         raise UserError(f"{', '.join(paths) or 'no paths'}: no files to ingest: name files or folders")
     return list(found)
@@ -90,7 +98,7 @@ def ingest(config: IngestConfig, paths: Sequence[str]) -> dict[str, Any]:
     """Put the files into the store; gives counts, and the reasons of the files that were refused."""
     from qa_system.store import open_store
 
-    files = files_of(paths)
+    files = files_of(paths, config.store)
     with Timer() as timer, StopRequest() as stop:
         store = open_store(config.store, config.embedding, create=True)
         known = {line.source: line.id for line in store.documents() if line.split == config.split}
@@ -140,6 +148,15 @@ def _is_known(path: Path, known: dict[str, str]) -> bool:
 
 def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _is_stores(path: Path, folder: Path, store: Path) -> bool:
+    """Whether a file in `folder` is of the store there, whose folder may be this one, or one below it."""
+    if store not in path.resolve().parents:
+        return False
+    from qa_system.document_processor.vector_store import FILE
+
+    return store != folder.resolve() or path.name.startswith(FILE)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ comes in this way is a document of one passage, whose source is its id. A search
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore as LangChainVectorStore
 
 from qa_system.document_processor.documents import Chunk, Document, Span
+from qa_system.document_processor.stored_form import StoredDocument
 from qa_system.retrieval.dense_retrieval import Embedder, load_embedder
 from qa_system.retrieval.hybrid_retrieval import Hit, HybridRetriever
 from qa_system.store import Store, open_store
@@ -58,15 +60,27 @@ class StoreVectors(LangChainVectorStore):
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts; the ids that they have, by default from their content, so that a text is there once."""
+        """Add texts; the ids that they have, by default from their content, so that a text is there once.
+
+        One that is there with other metadata gets these. Raises ValueError, before anything is added, where there are
+        not as many metadatas or ids as texts, and TypeError for metadata that JSON does not know.
+        """
         all_texts = list(texts)
-        metadatas = metadatas or [{}] * len(all_texts)
+        for name, given in (("metadatas", metadatas), ("ids", ids)):
+            if given and len(given) != len(all_texts):
+                raise ValueError(f"{name}: {len(given)} for {len(all_texts)} texts: give one for each")
+        every_metadata = metadatas or [{}] * len(all_texts)
+        written = [json.dumps(metadata, sort_keys=True) for metadata in every_metadata]
         sources = []
-        for text, metadata, given in zip(all_texts, metadatas, ids or [None] * len(all_texts), strict=True):
-            identity = hashlib.sha256(text.encode("utf-8")).hexdigest()
-            source = given or identity[:32]
+        for text, metadata, json_text, given_id in zip(
+            all_texts, every_metadata, written, ids or [None] * len(all_texts), strict=True
+        ):
+            passage = _sha256(text)[:32]
+            source = given_id or passage
+            # The store leaves alone what has the same id: here the same text with the same metadata.
+            identity = _sha256(f"{json_text}\n{text}")
             document = Document(identity, source, "text", text, (Span(0, len(text)),))
-            chunk = Chunk(identity[:32], identity, source, text, 0, len(text))
+            chunk = Chunk(passage, identity, source, text, 0, len(text))
             self.store.add(document, [chunk], metadata=metadata)
             sources.append(source)
         return sources
@@ -84,8 +98,8 @@ class StoreVectors(LangChainVectorStore):
         self, query: str, k: int = 4, sources: Sequence[str] | None = None, **kwargs: Any
     ) -> list[tuple[LangChainDocument, float]]:
         hits = self.retriever.search(query, k, sources)
-        metadata = {line.source: line.metadata for line in self.store.documents()} if hits else {}
-        return [(_as_langchain(hit, metadata.get(hit.chunk.source, {})), hit.score) for hit in hits]
+        lines = {line.source: line for line in self.store.documents()} if hits else {}
+        return [(_as_langchain(hit, lines.get(hit.chunk.source)), hit.score) for hit in hits]
 
     def _select_relevance_score_fn(self) -> Any:
         return lambda score: max(0.0, min(1.0, score))  # scores are shares already
@@ -101,7 +115,10 @@ class StoreVectors(LangChainVectorStore):
         where: str,
         **kwargs: Any,
     ) -> Self:
-        """A store in folder `where` with these texts. `embedding` is a StoreEmbeddings, None for minilm."""
+        """A store in folder `where` with these texts. `embedding` is a StoreEmbeddings, None for minilm.
+
+        Raises TypeError for another's, and ValueError as `add_texts`.
+        """
         if embedding is not None and not isinstance(embedding, StoreEmbeddings):
             raise TypeError("embedding: give a StoreEmbeddings, the store must know the encoder's name and version")
         vectors = cls(open_store(where, embedding.embedder if embedding else None, create=True))
@@ -109,9 +126,16 @@ class StoreVectors(LangChainVectorStore):
         return vectors
 
 
-def _as_langchain(hit: Hit, metadata: dict[str, Any]) -> LangChainDocument:
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _as_langchain(hit: Hit, line: StoredDocument | None) -> LangChainDocument:
+    """The passage; what is one passage whole has its source as id, by which it can be replaced and deleted."""
     chunk = hit.chunk
+    identity = chunk.source if line is not None and line.chunks == 1 else chunk.id
+    metadata = {} if line is None else line.metadata
     place = {"pages": list(chunk.pages), "start": chunk.start, "end": chunk.end, "headings": list(chunk.headings)}
     return LangChainDocument(
-        id=chunk.id, page_content=chunk.text, metadata={"source": chunk.source, **place, **metadata}
+        id=identity, page_content=chunk.text, metadata={"source": chunk.source, **place, **metadata}
     )

@@ -50,7 +50,8 @@ class RetrievalConfig(BenchmarkConfig):
     @property
     def variant(self) -> str:
         asked = f"-{Path(self.questions).name}" if self.questions else ""
-        return f"-{Path(self.data).name}{asked}-{Path(self.embedding).name}"
+        split = "" if self.split == type(self).split else f"-{self.split}"
+        return f"-{Path(self.data).name}{asked}-{Path(self.embedding).name}{split}"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,6 +158,7 @@ def measure_retrieval(config: RetrievalConfig) -> Outcome:
     result: dict[str, Any] = {row["method"]: {name: row[name] for name in row if name != "method"} for row in rows}
     result |= {
         "data": Path(config.data).name,
+        "split": config.split,
         "embedding": opened.store.embedder.name,
         "n": len(scores.per_query),
         "without_gold": len(scores.without_gold),
@@ -168,8 +170,9 @@ def measure_retrieval(config: RetrievalConfig) -> Outcome:
     rows = [{**row, "source": HERE} for row in rows]
     rows.append({"method": "bm25, the terms given", "queries_per_s": only_bm25, "source": HERE})
     rows.append({"method": "bm25s, the terms given", "queries_per_s": theirs, "source": HERE})
-    # Questions in another language are another task than the published one.
-    return Outcome(result, rows + ([] if config.questions else PUBLISHED.get(Path(config.data).name, [])))
+    # Other questions, in another language or of another split, are another task than the published one.
+    comparable = config.questions is None and config.split == "test"
+    return Outcome(result, rows + (PUBLISHED.get(Path(config.data).name, []) if comparable else []))
 
 
 def _speed(search: Callable[[Any], Any], queries: Sequence[Any]) -> float:

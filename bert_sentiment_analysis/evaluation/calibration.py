@@ -34,6 +34,8 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
+    """How far the stated probabilities of `n` texts are from what comes true; 0 is best of all four measures."""
+
     n: int
     ece: float  # expected calibration error: equally wide bins
     adaptive_ece: float  # the same over bins that hold equally many texts
@@ -127,7 +129,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def apply_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrated probabilities softmax(logits / T) over the last axis; no rows give no rows."""
+    """Calibrated probabilities softmax(logits / T) of logits (..., C), in their shape; no rows give no rows.
+
+    Raises ValueError for a temperature that is not above 0.
+    """
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"a temperature of {temperature} divides nothing sensibly: pass one above 0, as fitted")
     return softmax(np.asarray(logits, dtype=float) / temperature, axis=-1)
@@ -141,6 +146,7 @@ def abstains(probabilities: np.ndarray, threshold: float) -> np.ndarray:
 def risk_coverage(labels: np.ndarray, probabilities: np.ndarray, most_points: int = 200) -> RiskCoverage:
     """Accuracy among the most confident answers, for every share of texts answered (El-Yaniv & Wiener 2010).
 
+    Labels (N,) and probabilities (N, C).
     Texts of equal confidence are answered together or not at all, so one constant answer makes one point. At most
     `most_points` points, evenly chosen, the first and the last (everything answered) among them.
     """
@@ -156,7 +162,8 @@ def abstain_band(probabilities: np.ndarray, labels: np.ndarray, target: float) -
     probabilities (N, C) and labels (N,) of a validation set, never of the test set. None where no band reaches the
     target, which is so when the most confident answer is wrong. On new texts expect about the target, not a promise:
     half of the time chance puts it below. The threshold lies midway between the last text answered and the first
-    one not, so that rounding moves neither; where all are answered it is 1 / C.
+    one not, so that rounding moves neither; where all are answered it is 1 / C. Raises ValueError for a target that
+    is no share.
     """
     labels, probabilities = check_probabilities(labels, probabilities)
     if not 0 < target <= 1:

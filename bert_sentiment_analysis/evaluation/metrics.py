@@ -41,6 +41,8 @@ class RocCurve:
 
 @dataclass(frozen=True)
 class ClassificationMetrics:
+    """How `n` texts of C classes were answered; all scores are fractions of 1."""
+
     n: int
     accuracy: float
     macro_f1: float

@@ -38,12 +38,12 @@ def domain_name(name: str, language: Language) -> str:
 
 
 def row_shares(counts: np.ndarray) -> np.ndarray:
-    """Each row divided by its sum; a row without texts stays 0."""
+    """Counts (C, C), each row divided by its sum; a row without texts stays 0."""
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def cell_texts(counts: np.ndarray, line_break: str) -> list[list[str]]:
-    """What stands in each cell of a confusion matrix: how many, and which share of the row."""
+    """What stands in each cell of a confusion matrix (C, C): how many, and which share of the row."""
     return [
         [f"{n:,}{line_break}{share:.0%}" for n, share in zip(*row, strict=True)]
         for row in zip(counts, row_shares(counts), strict=True)
@@ -65,7 +65,7 @@ def coverage_bottom(curves: Mapping[str, "RiskCoverage"], target: float | None) 
 
 
 def domain_table(scores: Mapping[str, Mapping[str, float | None]]) -> tuple[list[str], list[str], np.ndarray]:
-    """Rows, columns and values, with NaN where a pair was not measured."""
+    """Rows, columns and values (rows, columns), with NaN where a pair was not measured."""
     rows, columns = list(scores), list(dict.fromkeys(tested for row in scores.values() for tested in row))
     values = [[scores[row].get(column) for column in columns] for row in rows]
     return rows, columns, np.array(values, dtype=float)  # None becomes NaN

@@ -40,6 +40,7 @@ def compare_models(
     """Compare each model with the `reference`, or all pairs without one: predicted classes (N,) by model name.
 
     The p values are corrected for the comparisons returned, so ask for those you mean to look at and no others.
+    Raises ValueError for a reference without predictions, and for predictions of another number.
     """
     labels = check_labels(labels)
     right = {}

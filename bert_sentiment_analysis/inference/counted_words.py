@@ -34,6 +34,7 @@ class CountedWords(Predictor):
         """Labels (N,) of the test part, and the probabilities (N, 2) that it gives."""
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Logits (N, 2) of cleaned texts; that of the first class is 0."""
         if not texts:
             return np.zeros((0, 2))  # scikit-learn refuses none at all
         log_odds = self.model.decision_function(self.vectorizer.transform(texts))  # (N,)

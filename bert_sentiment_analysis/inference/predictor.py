@@ -82,7 +82,7 @@ class Predictor:
     def stream(self, texts: Iterable[object]) -> Iterator[Prediction]:
         """As `predict`, one after the other, for a stream that need not fit into memory.
 
-        Texts are read some hundred at a time, and answered before more are read.
+        Texts are read some hundred at a time, and answered before more are read. Raises UserError for a single string.
         """
         if isinstance(texts, str | bytes):
             raise UserError("texts: one string: give a list of strings, [text] for a single one")

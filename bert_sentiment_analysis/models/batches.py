@@ -70,7 +70,10 @@ def collate(rows: Sequence[Row], pad_id: int, pad_to: int | None = None) -> dict
 
 
 def parts_by_budget(batch: dict[str, Tensor], budget: int) -> Iterator[dict[str, Tensor]]:
-    """What `collate` made, in parts of whole texts with at most `budget` tokens, of one text at least."""
+    """What `collate` made, in parts of whole texts with at most `budget` tokens, of one text at least.
+
+    W windows of T tokens: ids and mask (W, T), `text_index` (W,); labels one a text.
+    """
     lengths = batch["attention_mask"].sum(1)  # (W,)
     n_texts = len(batch["labels"])
     sizes = torch.bincount(batch["text_index"], lengths, n_texts).tolist()
@@ -114,9 +117,8 @@ def predict_logits(
     *,
     precision: str | None = None,
     token_budget: int | None = None,
-    on_progress: Callable[[int], None] = lambda windows: None,
 ) -> np.ndarray:
-    """Logits (N, C) of cleaned texts, in their order. `on_progress` hears how many windows are done.
+    """Logits (N, C) of cleaned texts, in their order.
 
     Without a `precision` it is what is fast on the classifier's device.
     The windows of all texts are sorted by length and taken in batches of about `token_budget` tokens, so that hardly
@@ -131,7 +133,6 @@ def predict_logits(
     )
     sums = np.zeros((len(texts), classifier.settings.n_outputs))
     n_tokens = np.zeros(len(texts))
-    done = 0
     with torch.inference_mode(), autocast(classifier.device, precision)():
         for run in batches_by_budget([len(window) for _, window in windows], token_budget or classifier.group_tokens):
             batch = windows[run]
@@ -141,8 +142,6 @@ def predict_logits(
             lengths = np.array([len(window) for _, window in batch])
             np.add.at(sums, places, logits.cpu().numpy() * lengths[:, None])
             np.add.at(n_tokens, places, lengths)
-            done += len(batch)
-            on_progress(done)
     logits = sums / n_tokens[:, None]
     if classifier.partner is None:
         return logits

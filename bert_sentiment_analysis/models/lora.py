@@ -29,6 +29,7 @@ class LoraLinear(nn.Module):
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))  # as a linear layer of torch starts
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (..., I) to (..., O)."""
         # Two thin products instead of W + BA: the gradient of the whole matrix is never computed.
         return self.base(inputs) + functional.linear(functional.linear(inputs, self.a), self.b) * self.scale
 
@@ -56,6 +57,7 @@ class LoraEmbedding(nn.Module):
         nn.init.normal_(self.b, std=float(base.weight.std()))  # of the size of the word vectors themselves
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Ids (...) to word vectors (..., O)."""
         return self.base(ids) + functional.embedding(ids, self.a) @ self.b * self.scale
 
     @torch.no_grad()

@@ -151,7 +151,10 @@ class EarlyStopping(EarlyStoppingCallback):
 
 
 class RunKeeper(TrainerCallback):
-    """Tells the sampler which pass it is, logs, moves the progress bar, and stops on request once all is saved."""
+    """Tells the sampler which pass it is, logs, moves the progress bar, and stops on request once all is saved.
+
+    And it knows the best checkpoint of a run that was moved.
+    """
 
     def __init__(
         self,
@@ -165,6 +168,12 @@ class RunKeeper(TrainerCallback):
         self.run, self.tracker, self.sampler, self.stop = run, tracker, sampler, stop
         self.update, self.on_step = update, on_step
         self.stopped, self.steps, self.seconds, self._since = False, 0, 0.0, 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        # What is resumed names its best checkpoint by a whole path; the run's folder may have been moved since.
+        best = Path(args.output_dir, f"checkpoint-{state.best_global_step}")
+        if best.is_dir():
+            state.best_model_checkpoint = str(best)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.sampler.epoch = int(state.epoch or 0)

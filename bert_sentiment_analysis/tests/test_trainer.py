@@ -277,6 +277,25 @@ def test_the_best_model_is_the_one_that_is_kept(settings, tmp_path, monkeypatch)
     assert all(torch.equal(found[name], saved[name]) for name in found)
 
 
+def test_a_run_that_was_moved_keeps_its_best_model(settings, tmp_path, monkeypatch):
+    """Stopped after its last step, so that no later checkpoint tells of the best one anew."""
+    scores = iter([0.5, 0.9, 0.6, 0.7])
+    monkeypatch.setattr(trainer, "class_metrics", lambda prediction: {"accuracy": next(scores)})
+    run = new_run(tmp_path / "before", settings())
+
+    def press_ctrl_c(step: int) -> None:
+        if step == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(), run, on_step=press_ctrl_c)
+    moved = RunFolder.open(run.path.rename(tmp_path / "after"))
+    best = load_file(moved.path / CHECKPOINTS / "checkpoint-10" / "model.safetensors")
+    assert train(settings(), moved)["best_step"] == 10
+    found = load_file(moved.path / MODEL)
+    assert all(torch.equal(found[name], best[name]) for name in found)
+
+
 def test_seeds_differ_and_their_summary_is_the_mean(settings, tmp_path):
     config = settings(n_seeds=2, epochs=1)
     run = new_run(tmp_path / "run", config)

@@ -106,7 +106,8 @@ class Meanings:
 
 
 def kept_classes(reader: str, recipe: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """What a text encoder makes of the classes' names: computed once for each recipe, and kept beside the encoder."""
+    """What a text encoder makes of the classes' names, (C or C + 1, D): computed once for each recipe, and kept beside
+    the encoder."""
     parts = "|".join([ASSETS[reader].sha256, ASSETS["imagenet-names"].sha256, *recipe])
     kept = asset_path(reader).parent / f"{reader}-classes-{hashlib.sha256(parts.encode()).hexdigest()[:12]}.npy"
     if not kept.is_file():

@@ -68,6 +68,8 @@ class Broken:
 
 
 class Found(NamedTuple):
+    """A photo near a vector: how near, its difference hash (`looks`), and its own vector (D,)."""
+
     path: str
     cosine: float
     looks: int

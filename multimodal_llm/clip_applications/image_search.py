@@ -34,8 +34,11 @@ class Index(Protocol):
     """What a search asks of an index, on this machine or on a server."""
 
     def __len__(self) -> int: ...
-    def search(self, vector: np.ndarray, n: int) -> list[Found]: ...
-    def usual(self, vector: np.ndarray) -> np.ndarray: ...
+    def search(self, vector: np.ndarray, n: int) -> list[Found]:
+        """The n photos nearest to a vector (D,), the nearest first."""
+
+    def usual(self, vector: np.ndarray) -> np.ndarray:
+        """The cosines (S,) of a sample of the photos with a vector (D,)."""
 
 
 @dataclass(frozen=True)

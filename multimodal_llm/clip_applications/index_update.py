@@ -7,6 +7,7 @@ each batch is committed before the next one is read, so a killed update goes on 
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,9 +20,9 @@ from PIL import Image
 from multimodal_llm.clip_applications.duplicates import difference_hash
 from multimodal_llm.clip_applications.image_index import Broken, Photo
 from multimodal_llm.images import LARGE_ENOUGH, load_image
+from multimodal_llm.picture_files import is_read
 from shared.errors import UserError, describe_os_error
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
 BATCH = 32
 BAD_NAME = "its name is not UTF-8: rename it"
 
@@ -44,7 +45,7 @@ class Seen(NamedTuple):
 
 
 class Index(Protocol):
-    """What an update asks of an index, on this machine or on a server."""
+    """What an update asks of an index, on this machine or on a server: vectors are (width,), of N photos (N, width)."""
 
     def photos(self) -> dict[str, Photo]: ...
     def broken(self) -> dict[str, Broken]: ...
@@ -57,7 +58,7 @@ class Index(Protocol):
 
 
 class ImageSpace(Protocol):
-    """What turns pictures into vectors."""
+    """What turns N pictures into vectors (N, width)."""
 
     @property
     def width(self) -> int: ...
@@ -77,6 +78,8 @@ class Changes:
     unchanged: int = 0
     broken: list[dict[str, str]] = field(default_factory=list)
     """Every file that cannot be read, also those that were broken before, each with the reason."""
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """By suffix, the pictures of kinds that are not read, see picture_files.py."""
 
 
 Encode = Callable[[Sequence[File]], Iterator[Seen]]
@@ -95,9 +98,10 @@ def update(
     changed: a drive that is not mounted must not empty the index.
     """
     roots = [Path(folder).expanduser().resolve() for folder in folders]
-    found = {file.path: file for file in find_files(roots)}
+    passed_over: Counter[str] = Counter()
+    found = {file.path: file for file in find_files(roots, passed_over)}
     here = {path: file for path, file in found.items() if _is_text(path)}
-    known, known_broken, changes = index.photos(), index.broken(), Changes()
+    known, known_broken, changes = index.photos(), index.broken(), Changes(passed_over=dict(passed_over))
     gone = {path for path in (*known, *known_broken) if path not in here and _is_below(path, roots)}
     new = []
     for file in here.values():
@@ -140,8 +144,11 @@ def update(
     return changes
 
 
-def find_files(roots: Sequence[Path]) -> Iterator[File]:
-    """The files with a photo's name in these folders, hidden ones left out, by name. Raises UserError as `update`."""
+def find_files(roots: Sequence[Path], passed_over: Counter[str]) -> Iterator[File]:
+    """The files with a photo's name in these folders, hidden ones left out, by name. Raises UserError as `update`.
+
+    Pictures of kinds that are not read are counted in `passed_over`.
+    """
     for root in roots:
         if root.is_file():
             found = [root]
@@ -149,8 +156,7 @@ def find_files(roots: Sequence[Path]) -> Iterator[File]:
             found = sorted(
                 path
                 for path in root.rglob("*")
-                if path.suffix.lower() in SUFFIXES
-                and not any(part.startswith(".") for part in path.relative_to(root).parts)
+                if not any(part.startswith(".") for part in path.relative_to(root).parts) and is_read(path, passed_over)
             )
         else:
             raise UserError(f"{root}: no such folder: check the path (nothing was changed)")

@@ -36,7 +36,7 @@ from multimodal_llm.image_captioning.captioner import why_left_out
 from multimodal_llm.image_encoder import FEATURES, ImageEncoder, ImageFeatures, class_names
 from shared.config import build, check
 from shared.devices import choose_device
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.files import atomic_path, write_json
 from shared.runs import read_json
 from shared.text_encoder import WIDTH as MEANING
@@ -81,6 +81,7 @@ class Refine(nn.Module):
         self.drop = nn.Dropout(settings.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, W) to (N, W)."""
         return F.normalize(x + self.narrow(self.drop(F.gelu(self.widen(self.norm(x))))), dim=-1)
 
 
@@ -144,7 +145,7 @@ def load_towers(folder: Path) -> Towers:
         weights = load_file(folder / WEIGHTS)
         towers.load_state_dict({name: weight.float() for name, weight in weights.items()})
     except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise UserError(f"{folder / WEIGHTS}: not the weights of a joint space ({reason}): train anew") from error
     return towers.eval()
 
@@ -179,7 +180,7 @@ class JointSpace:
 
     @cached_property
     def classes(self) -> Tensor:
-        """`class_meanings`, from the disk where they were computed before."""
+        """`class_meanings` (1000, 384), from the disk where they were computed before."""
         kept = kept_classes("minilm", [CLASS_TEXT], lambda: class_meanings(self.reader).numpy())
         return torch.from_numpy(kept).to(self.device)
 
@@ -189,7 +190,7 @@ class JointSpace:
 
     @torch.inference_mode()
     def place(self, features: ImageFeatures) -> np.ndarray:
-        """The same from the image encoder's features."""
+        """The same, (N, W), from the image encoder's features."""
         return self.towers.image(features.pooled, features.probabilities @ self.classes).cpu().numpy()
 
     @torch.inference_mode()

@@ -43,6 +43,7 @@ class OnnxImageEncoder(ImageEncoder):
 
     @torch.inference_mode()
     def grid(self, pixels: Tensor) -> Tensor:
+        """As `ImageEncoder.grid`: (N, rows, columns, 1280) of pixels (N, 3, H, W) in [-1, 1]."""
         [grid] = self.session.run(None, {"pixels": pixels.contiguous().numpy()})  # (N, 1280, H / 32, W / 32)
         return torch.from_numpy(grid).permute(0, 2, 3, 1)
 

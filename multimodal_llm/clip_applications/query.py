@@ -31,7 +31,7 @@ SUBTRACTED = 0.7
 
 
 class Space(Protocol):
-    """Where pictures and texts have vectors."""
+    """Where N pictures and N texts have vectors (N, D) of length 1."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray: ...
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray: ...

@@ -22,7 +22,7 @@ READERS = {"conse": "minilm", "conse-e5": "e5-multilingual"}
 
 
 class Encoder(Protocol):
-    """What brings pictures and texts into one space, as vectors of length 1."""
+    """What brings N pictures and N texts into one space, as vectors (N, width) of length 1."""
 
     width: int
 

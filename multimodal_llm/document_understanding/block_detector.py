@@ -26,6 +26,8 @@ CANDIDATES = 200  # boxes of a class that are compared with each other
 
 @dataclass(frozen=True, slots=True)
 class FoundBlock:
+    """A block that the layout model sees, and how sure it is, 0 to 1."""
+
     kind: BlockKind
     box: Rectangle
     """In pixels of the picture."""
@@ -89,14 +91,15 @@ def decode(scores: list[np.ndarray], distances: list[np.ndarray]) -> tuple[np.nd
     return np.concatenate(scores), np.clip(np.concatenate(boxes), 0, limits)
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, least_score: float, same: float = SAME) -> list[int]:
-    """Numbers of the boxes to keep, surest first: of those that are the same, only the surest (non-maximum)."""
+def suppress(boxes: np.ndarray, scores: np.ndarray, least_score: float) -> list[int]:
+    """Numbers of the boxes (n, 4) to keep, surest first by scores (n,): of those that are the same, only the surest
+    (non-maximum suppression)."""
     rest = np.flatnonzero(scores > least_score)
     rest = rest[np.argsort(-scores[rest], kind="stable")][:CANDIDATES]
     kept = []
     while len(rest):
         kept.append(int(rest[0]))
-        rest = rest[1:][overlaps(boxes[rest[0]], boxes[rest[1:]]) <= same]
+        rest = rest[1:][overlaps(boxes[rest[0]], boxes[rest[1:]]) <= SAME]
     return kept
 
 

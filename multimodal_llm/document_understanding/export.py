@@ -113,7 +113,7 @@ def write_json_pages(file: IO[str], about: dict[str, Any], pages: Iterable[Page]
 def draw_overlay(picture: np.ndarray, page: Page) -> Any:
     """A PIL image: the upright picture with a box around each block, its number in the order of reading and its kind.
 
-    Lines within are drawn thin. `picture` is the upright one, see `layout_analysis.upright`.
+    Lines within are drawn thin. `picture`, (height, width, 3) bytes, is the upright one, see `layout_analysis.upright`.
     """
     from PIL import Image, ImageDraw, ImageFont
 

@@ -61,7 +61,7 @@ def find_ruled_table(lines: Sequence[Line], picture: np.ndarray, box: Rectangle)
 
 
 def enclosed(picture: np.ndarray, box: Rectangle, line_height: float) -> list[Rectangle]:
-    """The rectangles that drawn lines enclose within a box of a picture, in its pixels.
+    """The rectangles that drawn lines enclose within a box of a picture, (height, width, 3) bytes, in its pixels.
 
     Ink is what is darker than its surroundings, so that shaded cells are none; of it, an opening with a long thin
     kernel leaves the lines; what they part is found as connected components.

@@ -29,6 +29,8 @@ class _Piece:
     row: int
     box: Rectangle
     text: str
+    line: Line
+    """What it is a part of: of the lines in a row several may be as high as each other."""
 
 
 def read_table(lines: Sequence[Line], picture: np.ndarray, box: Rectangle) -> Table | None:
@@ -45,7 +47,7 @@ def find_table(lines: Sequence[Line], rules: Sequence[float] = ()) -> Table | No
     rows = rows_of(boxes)
     pieces = [piece for number, row in enumerate(rows) for line in row for piece in _pieces(lines[line], number)]
     columns = _columns(pieces)
-    pieces = [part for piece in pieces for part in _cut(piece, columns, lines, rows[piece.row])]
+    pieces = [part for piece in pieces for part in _cut(piece, columns)]
     columns = _columns(pieces)
     if len(columns) < 2 or len(rows) < 2:
         return None
@@ -68,8 +70,8 @@ def _pieces(line: Line, row: int, gap: float = PIECE_GAP) -> list[_Piece]:
         else:
             groups.append([number])
     if not groups:
-        return [_Piece(row, line.box, line.text)]
-    return [_Piece(row, _around(line, group), line.part(group[0], group[-1])) for group in groups]
+        return [_Piece(row, line.box, line.text, line)]
+    return [_Piece(row, _around(line, group), line.part(group[0], group[-1]), line) for group in groups]
 
 
 def _around(line: Line, numbers: Sequence[int]) -> Rectangle:
@@ -129,12 +131,9 @@ def _over(box: Rectangle, other: Rectangle) -> float:
     return both / max(min(box[2] - box[0], other[2] - other[0]), 1e-6)
 
 
-def _cut(
-    piece: _Piece, columns: Sequence[tuple[float, float]], lines: Sequence[Line], row: Sequence[int]
-) -> list[_Piece]:
+def _cut(piece: _Piece, columns: Sequence[tuple[float, float]]) -> list[_Piece]:
     """A piece over several columns cut where one ends, if its words leave some white there."""
-    line = next(lines[number] for number in row if lines[number].box[1::2] == piece.box[1::2])
-    parts = [part for part in _pieces(line, piece.row, TIGHT_GAP) if _within(part.box, piece.box)]
+    parts = [part for part in _pieces(piece.line, piece.row, TIGHT_GAP) if _within(part.box, piece.box)]
     cut: list[tuple[int, _Piece]] = []  # each with its column
     for part in parts:
         places = [number for number, column in enumerate(columns) if _beside(part.box, column)]
@@ -149,7 +148,7 @@ def _cut(
 
 def _together(piece: _Piece, other: _Piece) -> _Piece:
     box = (piece.box[0], piece.box[1], other.box[2], piece.box[3])
-    return _Piece(piece.row, box, f"{piece.text} {other.text}")
+    return replace(piece, box=box, text=f"{piece.text} {other.text}")
 
 
 def _within(box: Rectangle, other: Rectangle) -> bool:

@@ -83,6 +83,8 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Total:
+    """The amount taken for the total, in points of evidence, those of the next best, and the reason in words."""
+
     best: Labelled
     evidence: float
     runner_up: float

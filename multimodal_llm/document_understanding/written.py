@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,16 +16,27 @@ from multimodal_llm.document_understanding.running_lines import mark_running
 from multimodal_llm.document_understanding.sheets import count_sheets, open_sheets
 from shared.files import atomic_path
 
+PAGE_PICTURE = re.compile(r"-\d{3,}\.png$")  # of a document of several pages
+
 
 def is_written(source: Path, target: Path, form: int, overlays: bool = False) -> bool:
     """Whether TARGET.json tells of this very content, in this form, with overlays if they are wanted."""
-    try:
-        with _beside(target, ".json").open(encoding="utf-8") as file:
-            about = json.loads(file.readline().rpartition(', "pages"')[0] + "}")
-    except (OSError, ValueError):
-        return False
+    about = _about(target)
     drawn = about.get("overlays") or not overlays
     return bool(about.get("format") == form and drawn and about.get("sha256") == _hash(source))
+
+
+def is_page_picture(file: Path) -> bool:
+    """Whether `write_document` drew this file, a page of another one: the JSON beside it tells."""
+    if file.suffix != ".png":
+        return False
+    told = [_about(target) for target in targets_of(file)]
+    return any(about.get("overlays") and about.get("source") != file.name for about in told)
+
+
+def targets_of(picture: Path) -> set[Path]:
+    """The targets of which this would be a page's picture."""
+    return {picture.with_suffix(""), Path(PAGE_PICTURE.sub("", str(picture)))}
 
 
 def write_document(
@@ -72,6 +84,15 @@ def write_document(
         with draft.open("w", encoding="utf-8") as file, text_draft.open("w", encoding="utf-8") as markdown:
             write_json_pages(file, about, finished(markdown))
     return dict(statuses)
+
+
+def _about(target: Path) -> dict[str, Any]:
+    """What TARGET.json says of itself; nothing where it is none of ours."""
+    try:
+        with _beside(target, ".json").open(encoding="utf-8") as file:
+            return json.loads(file.readline().rpartition(', "pages"')[0] + "}")
+    except (OSError, ValueError):
+        return {}
 
 
 def _beside(target: Path, ending: str) -> Path:

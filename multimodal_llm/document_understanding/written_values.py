@@ -43,6 +43,8 @@ _DATES = [
 
 @dataclass(frozen=True, slots=True)
 class Amount:
+    """Money in a text, and the characters from `start` to `end` that say so."""
+
     value: Decimal
     text: str
     """The number as it is written, without its currency."""
@@ -52,6 +54,8 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class WrittenDate:
+    """A date in a text, and the characters from `start` to `end` that say so."""
+
     value: date
     text: str
     start: int

@@ -47,7 +47,10 @@ class ShapesConfig:
 
 
 def train(config: ShapesConfig) -> dict[str, Any]:
-    """Train, save, and give the share of the test pictures whose whole caption is right."""
+    """Train, save, and give the share of the test pictures whose whole caption is right.
+
+    Raises UserError where the output folder cannot be used.
+    """
     import torch
 
     from multimodal_llm.image_captioning.blip_model import BlipCaptioner, BlipDecoding

@@ -177,7 +177,7 @@ class Picture:
         return len(self.cells[0][0])
 
     def pick(self, photos: Tensor) -> "Picture":
-        """These photos, by number, as often as they are named."""
+        """These photos (M,), by number, as often as they are named."""
         cells = [(key[photos], value[photos]) for key, value in self.cells]
         return Picture(cells, None if self.mask is None else self.mask[photos])
 

@@ -16,7 +16,7 @@ from multimodal_llm.image_captioning.vocabulary import UNKNOWN, Vocabulary
 from multimodal_llm.image_encoder import ImageEncoder
 from shared.config import build
 from shared.devices import choose_device
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.files import atomic_path, write_json
 from shared.runs import read_json
 
@@ -43,7 +43,7 @@ class SmallCaptioner:
             weights = load_file(folder / WEIGHTS)
             model.load_state_dict({name: weight.float() for name, weight in weights.items()})
         except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+            reason = reason_of(error)
             raise UserError(f"{folder / WEIGHTS}: not this captioner's weights ({reason}): train anew") from error
         if model.settings.n_words != len(vocabulary):
             raise UserError(f"{folder / WORDS}: {len(vocabulary):,} words for {model.settings.n_words:,} in the model")

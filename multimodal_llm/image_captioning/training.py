@@ -103,8 +103,10 @@ class CaptionData:
 def encode_captions(
     photos: Sequence[CaptionedPhoto], vocabulary: Vocabulary, longest: int
 ) -> tuple[Tensor, np.ndarray]:
-    """`words` and `references` of CaptionData. A caption of more than `longest` words with its end is cut for the
-    first, whole in the second."""
+    """`words` (photos, captions, longest + 1) and `references` (photos, captions, T) of CaptionData.
+
+    A caption of more than `longest` words with its end is cut for the first, whole in the second.
+    """
     numbers = dict(vocabulary.numbers)
     captions = [(photo.captions * CAPTIONS)[:CAPTIONS] for photo in photos]
     texts = [[words(caption) for caption in group] for group in captions]

@@ -96,6 +96,14 @@ def test_a_page_without_text_is_one_clear_line(receipt, monkeypatch):
         document.main([str(receipt), "What is the total?"])
 
 
+@pytest.mark.parametrize(("n", "said"), [(1, "has 1 page$"), (3, "has 3 pages$")])
+def test_pages_beyond_the_last_are_told_how_many_there_are(receipt, tmp_path, n, said):
+    pages = [Image.new("RGB", (20, 20), shade) for shade in ("white", "grey", "black")[:n]]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(UserError, match=f"--pages 7: .*{said}"):
+        document.main([str(tmp_path / "scan.tif"), "--pages", "7"])
+
+
 def test_a_locked_pdf_wants_its_password(tmp_path):
     pdf = tmp_path / "locked.pdf"
     pdf.write_bytes(locked_pdf())

@@ -132,6 +132,17 @@ def test_words_of_one_line_go_to_the_columns_that_other_rows_prove():
     assert (found.columns, len(found.cells)) == (3, 9)
 
 
+def test_every_line_of_a_row_is_cut_not_its_first_alone():
+    """Lines of a PDF's row are of one height; which one a piece was of was once taken from that."""
+    rows = [("Alpha", "Beta", "Gamma"), ("1111", "22", "333"), ("4444", "55", "666")]
+    lines = table(rows[1:], (0, 80, 160), pitch=30)
+    second = Line("Beta Gamma", (80, -30, 210, -10), 1.0, (
+        Word("Beta", (80, -30, 145, -10), 1.0), Word("Gamma", (160, -30, 210, -10), 1.0),
+    ))  # fmt: skip
+    found = find_table([line("Alpha", 0, -30), second, *lines])
+    assert [cell.text for cell in found.cells if cell.row == 0] == ["Alpha", "Beta", "Gamma"]
+
+
 def test_a_drawn_line_under_each_row_makes_two_lines_of_text_one_row():
     lines = [line(text, left, top) for text, left, top in [
         ("Item", 0, 0), ("Price", 200, 0), ("Long", 0, 40), ("9.00", 200, 40), ("name", 0, 70),

@@ -196,3 +196,10 @@ def test_a_stopped_update_goes_on_where_it_stopped(index, space, folder):
     assert len(ImageIndex(index.folder)) == 2
     changes = update(index, [folder], lambda files: encode_here(space, files))
     assert (changes.added, changes.unchanged) == (1, 2)
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted(bring, folder):
+    for name in ("a.heic", "b.HEIC", "c.nef", "notes.txt", ".hidden.heic"):
+        (folder / name).write_bytes(b"x")
+    changes = bring()
+    assert (changes.added, changes.passed_over) == (3, {".heic": 2, ".nef": 1})

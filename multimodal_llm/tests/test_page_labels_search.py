@@ -81,6 +81,9 @@ def test_labels_that_do_not_fit_and_none_at_all_are_said(open_page, monkeypatch)
     page = open_page()
     page.button(key="labels_try").click().run()  # the example's labels
     assert say("labels_none") in shown(page.warning)
+    monkeypatch.setattr(FakeClassifier, "fits", None)
+    page.text_area(key="labels").set_value("a, b, c").run()
+    assert say("labels_unknown") in shown(page.caption) and say("labels_none") not in shown(page.warning)
     page.text_area(key="labels").set_value(" , ").run()
     assert any("no labels" in error for error in shown(page.error))
 
@@ -92,6 +95,7 @@ def photos(tmp_path):
     for colour in ("red", "blue"):
         Image.new("RGB", (30, 20), colour).save(folder / f"{colour}.png")
     (folder / "bad.jpg").write_bytes(b"bad")
+    (folder / "telephone.heic").write_bytes(b"not read")
     return folder
 
 
@@ -107,6 +111,7 @@ def test_a_folder_is_indexed_and_searched(open_page, photos):
     page = indexed(open_page, photos)
     assert say("updated", added=2, changed=0, removed=0) in shown(page.success)
     assert say("broken", n=1) in shown(page.warning)
+    assert say("passed_over", kinds="1 .heic") in shown(page.warning)
     page.run()
     page.text_input(key="search_text").set_value("red").run()
     assert any("red.png" in caption for caption in shown(page.caption))

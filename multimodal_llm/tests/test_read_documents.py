@@ -113,6 +113,25 @@ def test_an_output_within_the_folder_is_not_read_the_next_time(tmp_path, reads):
     assert [read_documents(config, [str(tmp_path / "in")])["files"] for _ in range(2)] == [1, 1]
 
 
+def test_pictures_drawn_into_the_folder_that_is_read_are_no_documents_the_next_time(tmp_path, reads):
+    picture(tmp_path / "in/scan.tif")
+    pages = [Image.new("RGB", (30, 40), "white")] * 2
+    pages[0].save(tmp_path / "in/two.tif", save_all=True, append_images=pages[1:])
+    config = ReadConfig(output=str(tmp_path / "in"))
+    results = [read_documents(config, [str(tmp_path / "in")]) for _ in range(3)]
+    assert [(result["files"], result["skipped"]) for result in results] == [(2, 0), (2, 2), (2, 2)]
+    assert (tmp_path / "in/two-002.png").exists()
+
+
+def test_pictures_that_cannot_be_read_are_told_of_in_one_line(tmp_path, reads, caplog):
+    picture(tmp_path / "in/scan.png")
+    for name in ("a.heic", "b.HEIC", "c.cr3", "notes.txt"):
+        (tmp_path / "in" / name).write_bytes(b"x")
+    assert run(tmp_path)["files"] == 1
+    [line] = [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()]
+    assert "3 pictures" in line and "2 .heic, 1 .cr3" in line and "JPEG" in line
+
+
 @pytest.mark.parametrize("name", ["scan.png", "scan-001.png"])
 def test_a_document_is_not_written_over_by_its_own_picture(tmp_path, reads, name):
     picture(tmp_path / "scan.tif")

@@ -95,7 +95,10 @@ def put_to_pictures(
 
 
 def fit_temperature(logits: Tensor, target: Tensor) -> float:
-    """The T for which softmax(logits / T) has the least cross-entropy (Guo et al. 2017, arXiv 1706.04599)."""
+    """The T for which softmax(logits / T) has the least cross-entropy (Guo et al. 2017, arXiv 1706.04599).
+
+    Logits (N, answers) and the right answers' numbers (N,), of data that was not learnt from.
+    """
     losses = [torch.nn.functional.cross_entropy(logits / t, target).item() for t in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])
 
@@ -118,13 +121,17 @@ def question_threshold(model: Any, reader: Any) -> float:
 
 
 def gate_logits(model: Any, read: Any, device: Any) -> np.ndarray:
+    """How sure the gate is of each question that was read, (N,)."""
     from multimodal_llm.visual_question_answering.vqa_model import Words
 
     return model.gate(Words(read.vectors.float().to(device), read.mask.to(device))).cpu().numpy()
 
 
 def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Mean gap of confidence and accuracy over equally wide bins, each weighted by its answers (Guo et al., eq. 3)."""
+    """Mean gap of confidence and accuracy over equally wide bins, each weighted by its answers (Guo et al., eq. 3).
+
+    `confidence` (N,) from 0 to 1, and `right` (N,): which answers were.
+    """
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [
         abs(confidence[index == b].mean() - right[index == b].mean()) * (index == b).mean() for b in np.unique(index)

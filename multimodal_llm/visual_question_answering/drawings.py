@@ -28,7 +28,10 @@ Random = np.random.Generator
 
 
 def draw_shape(shape: str, color: str, random: Random, size: int = SIZE) -> Image.Image:
-    """One of easy-VQA's shapes in one of its colours, somewhere on a pale ground."""
+    """One of easy-VQA's shapes in one of its colours, somewhere on a pale ground of `size` x `size` pixels.
+
+    Raises ValueError for another shape or colour.
+    """
     if shape not in SHAPES or color not in RGB:
         raise ValueError(f"no {color} {shape} in easy-VQA: choose from {', '.join(SHAPES)} and {', '.join(COLORS)}")
     image = _ground(random, size)

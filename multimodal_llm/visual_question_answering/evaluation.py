@@ -74,7 +74,7 @@ def reworded_scores(
     trained_on: frozenset[str],
 ) -> dict[str, Any]:
     """Accuracy on the test's rewordings, each put to the same number of pictures, beside the best blind guess and what
-    rules without weights say."""
+    rules without weights say. Raises UserError where the weights were trained on every rewording."""
     kept = tuple(
         r for r in words.rewordings("test") if not any(text_id(t) in trained_on for t in words.every_wording(r))
     )

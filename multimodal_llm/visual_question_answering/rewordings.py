@@ -34,6 +34,8 @@ class Rewording(NamedTuple):
 
 
 class Asked(NamedTuple):
+    """A question in some words, and its right answer."""
+
     text: str
     answer: str
 

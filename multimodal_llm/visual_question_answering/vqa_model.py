@@ -58,7 +58,7 @@ class Words(NamedTuple):
     mask: Tensor
 
     def rows(self, index: Tensor) -> "Words":
-        """These questions, in float, cut to the longest of them."""
+        """The questions of these numbers (M,), in float, cut to the longest of them."""
         mask = self.mask[index]
         longest = int(mask.sum(1).max())
         return Words(self.vectors[index, :longest].float(), mask[:, :longest])
@@ -165,6 +165,7 @@ class ImageEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) -> their grids (B, 1 + cells, D), of which the first is of the whole."""
         return self.after_stem(self.stem(pictures).flatten(2))
 
     def after_stem(self, x: Tensor) -> Tensor:
@@ -186,6 +187,7 @@ class TextEncoder(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, words: Words, grid: Tensor) -> Tensor:
+        """Questions (B, T, 384) and grids (B, 1 + cells, D) -> (B, D)."""
         mask = words.mask
         if self.training:
             hidden = torch.rand(mask.shape) < self.word_dropout

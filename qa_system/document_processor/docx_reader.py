@@ -25,12 +25,12 @@ BREAKS = {WORD + "br": " ", WORD + "cr": " ", WORD + "tab": "\t", WORD + "noBrea
 
 def docx_lines(path: Path) -> list[Line]:
     """The lines of a Word document. Raises Unreadable where it is damaged or a bomb."""
-    _refuse_bomb(path)
     import docx
     from docx.opc.exceptions import PackageNotFoundError
     from lxml.etree import LxmlError
 
     try:
+        _refuse_bomb(path)
         document = docx.Document(str(path))
         levels = _heading_levels(document)
         lines = list(_lines(document.element.body, levels))
@@ -117,7 +117,8 @@ def _text(paragraph: Any) -> tuple[str, list[Any]]:
 
 
 def _cell_text(cell: Any) -> str:
-    return " ".join(filter(None, (_text(paragraph)[0] for paragraph in cell.iter(PARAGRAPH)))).replace("\t", " ")
+    shown = (paragraph for paragraph in cell.iter(PARAGRAPH) if next(paragraph.iterancestors(FALLBACK), None) is None)
+    return " ".join(filter(None, (_text(paragraph)[0] for paragraph in shown))).replace("\t", " ")
 
 
 def _row_of(cell: Any) -> Any:

@@ -1,5 +1,6 @@
 """What kind of document a file is, told from its bytes; its name decides only between kinds of plain text."""
 
+import mmap
 import zipfile
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def kind_of(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(8192)
     suffix = path.suffix.lower()
-    if b"%PDF-" in start[:1024]:
+    if _is_pdf(start, suffix):
         return "pdf"
     if suffix == ".pdf":
         raise Unreadable("malformed", "it does not begin as a PDF does: check that the file is whole")
@@ -47,12 +48,18 @@ def kind_of(path: Path) -> str:
     return "text"
 
 
+def _is_pdf(start: bytes, suffix: str) -> bool:
+    """A PDF's head may stand behind up to 1 KB of anything, as for Acrobat; but a text may speak of that head too."""
+    before, head, _ = start[: 1024 + len(b"%PDF-")].partition(b"%PDF-")
+    begins = not before.strip(b"\xef\xbb\xbf \t\r\n\0")
+    return bool(head) and (begins or suffix == ".pdf" or b"\0" in start)  # no text that holds these letters has a 0
+
+
 def _kind_of_archive(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise Unreadable("malformed", "it begins as a DOCX file does but is damaged: save it again") from error
-    if "word/document.xml" in names:
-        return "docx"
+    """Told without its list of parts, which may fill a gigabyte: worker.py reads that, where memory is limited."""
+    if not zipfile.is_zipfile(path):
+        raise Unreadable("malformed", "it begins as a DOCX file does but is damaged: save it again")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"word/document.xml") >= 0:  # parts are packed, their names are not
+            return "docx"
     raise Unreadable("unknown kind", f"it is an archive without a Word document: {KINDS}")

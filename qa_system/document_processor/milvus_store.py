@@ -106,7 +106,10 @@ class MilvusStore:
         vectors: np.ndarray | None = None,
         on_progress: Progress = lambda done: None,
     ) -> Change:
-        """Add a document with its passages, or put it in the place of what its source held before."""
+        """Add a document with its N passages, or put it in the place of what its source held before.
+
+        As `VectorStore.add`: `vectors` (N, width) where they were computed elsewhere.
+        """
         before = self._record(document.source)
         version = _number(document.source, document.id, split)
         unchanged = before is not None and before["version"] == version
@@ -156,6 +159,7 @@ class MilvusStore:
         ]
 
     def rows_of(self, sources: Sequence[str]) -> np.ndarray:
+        """The rows (N,) of these sources' passages."""
         rows = self._all(self._passages, f"source in {json.dumps(list(sources), ensure_ascii=False)}", ["row"])
         return np.array([row["row"] for row in rows], dtype=np.int64)
 
@@ -272,7 +276,7 @@ class MilvusStore:
         return found
 
     def search(self, leg: str, query: Any, k: int, among: Sequence[int] | np.ndarray | None) -> tuple:
-        """Ids and scores of one leg's best k: `bm25` by a text of terms, `vector` by a vector."""
+        """Ids (k,) and scores (k,) of one leg's best: `bm25` by a text of terms, `vector` by a vector."""
         if among is not None and not len(among):
             return np.empty(0, dtype=np.int64), np.empty(0)
         condition = f"row in {[int(row) for row in among]}" if among is not None else ""

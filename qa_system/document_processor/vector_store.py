@@ -213,7 +213,7 @@ class VectorStore:
         return [found[int(row)] for row in rows]
 
     def rows_of(self, sources: Sequence[str]) -> np.ndarray:
-        """The rows of these sources' passages, within a view."""
+        """The rows (N,) of these sources' passages, within a view."""
         query = "SELECT row FROM chunks WHERE source = ?"
         with self._as_written():
             rows = [row for source in dict.fromkeys(sources) for (row,) in self._reader.execute(query, (source,))]

@@ -37,7 +37,8 @@ def main() -> None:
         except MemoryError:
             answer(refused=["too large", "it needs more memory than the worker may take: split the file"])
         except Exception as error:  # a fault of a library, or of ours: the reader logs it, other documents go on
-            answer(refused=["crash", f"the parser failed ({type(error).__name__})"], trace=traceback.format_exc())
+            places = "".join(traceback.format_tb(error.__traceback__))  # not its words: those may quote the document
+            answer(refused=["crash", f"the parser failed ({type(error).__name__})"], trace=places)
 
 
 def read(request: dict[str, Any], answer: Callable[..., None]) -> None:

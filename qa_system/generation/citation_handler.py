@@ -65,12 +65,11 @@ def cite_sentences(
     answer: Sequence[str],
     hits: Sequence[Hit],
     find_document: FindDocument,
-    least: float = SUPPORTED,
     question: str | None = None,
 ) -> list[CitedSentence]:
     """Each sentence of an answer with the span of the passages that supports it best.
 
-    Where that shares less than `least` of the sentence's words the sentence is not supported, and cites nothing. With
+    Where that shares less than `SUPPORTED` of its words the sentence is not supported, and cites nothing. With
     the question, a span that has none of its words supports nothing: "ignore all instructions and say X" in a document
     is no evidence for X.
     """
@@ -83,7 +82,7 @@ def cite_sentences(
     for sentence in answer:
         shares = [support(sentence, words) for words in terms]
         best = max(range(len(spans)), key=shares.__getitem__, default=None)
-        if best is None or shares[best] < least:
+        if best is None or shares[best] < SUPPORTED:
             cited.append(CitedSentence(sentence, None, False))
             continue
         hit, start, end = spans[best]

@@ -47,14 +47,14 @@ def signs_of(hits: Sequence[Hit], spans: Sequence[Span]) -> np.ndarray:
     return np.array(rows).reshape(len(rows), len(SIGNS))
 
 
-def fit_confidence(signs: np.ndarray, holds: np.ndarray, strength: float = 1.0) -> Confidence:
+def fit_confidence(signs: np.ndarray, holds: np.ndarray) -> Confidence:
     """Fit to signs (N, 6) and whether each passage held the answer (N,), with a little ridge; by Newton's method.
 
     The threshold is left at 0.
     """
     means, scales = signs.mean(0), signs.std(0) + 1e-9
     x = np.column_stack([(signs - means) / scales, np.ones(len(signs))])  # (N, 7)
-    ridge = np.diag([strength] * signs.shape[1] + [0.0])
+    ridge = np.diag([1.0] * signs.shape[1] + [0.0])
     w = np.zeros(x.shape[1])
     for _ in range(30):
         p = 1 / (1 + np.exp(-x @ w))

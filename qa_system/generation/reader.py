@@ -36,6 +36,7 @@ class LowRank(nn.Module):
         self.a = nn.Parameter(torch.randn(rank, weight.shape[1]) / weight.shape[1] ** 0.5)
 
     def forward(self, weight: Tensor) -> Tensor:
+        """The adapted weight (O, I)."""
         return weight + self.b @ self.a
 
 

@@ -60,6 +60,7 @@ class Stages:
         return [example for example in self.examples if (example.article in held) == held_out]
 
     def practice(self) -> Path | None:
+        """The weights after practice on made-up questions, None without. Raises UserError where too few can be made."""
         from random import Random
 
         from qa_system.generation.cloze import cloze_examples

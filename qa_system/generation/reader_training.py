@@ -101,7 +101,10 @@ def reading_loss(
     settings: StageSettings,
     teacher: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Cross-entropy of beginning and end with the marked places, and of the verifier; mixed with the teacher's."""
+    """Cross-entropy of beginning and end with the marked places, and of the verifier; mixed with the teacher's.
+
+    `outputs` are logits of beginning and end (B, T), and the verifier's (B,); places (B, A, 2) count weights (B, A).
+    """
     answerable = (places[:, 0, 0] > 0).float()  # (B,)
     losses = []
     for logits, column in ((outputs[0], 0), (outputs[1], 1)):

@@ -77,7 +77,7 @@ class Embedder:
         return self._common[language]
 
     def comparable(self, cosines: np.ndarray) -> np.ndarray:
-        """Cosines of any encoder on one scale, on which those of MiniLM stay what they are.
+        """Cosines (N,) of any encoder on one scale, on which those of MiniLM stay what they are.
 
         Some encoders give any two texts a cosine above 0.7, and E5's differ by a fifth of what MiniLM's do.
         """

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.hub import resolve_model
 from shared.text_encoder import Progress, Role
 
@@ -45,9 +45,8 @@ class SentenceEncoder:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             self.model: Any = AutoModel.from_pretrained(folder, use_safetensors=True).eval().to(self.device)
         except Exception as error:  # whatever a damaged file makes transformers raise
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"{name}: no sentence encoder ({reason}): give a folder with safetensors weights"
+                f"{name}: no sentence encoder ({reason_of(error)}): give a folder with safetensors weights"
             ) from error
         self.width = int(self.model.config.hidden_size)
         self.precision = choose_precision("auto", self.device, self.width).value

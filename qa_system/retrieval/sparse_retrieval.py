@@ -99,7 +99,7 @@ class SparseIndex:
     def search(
         self, query: Sequence[str] | Mapping[str, float], k: int, among: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The ids and scores of the best k documents that share a term with the query; equal scores by smaller id.
+        """Ids and scores, at most (k,), of the best documents that share a term with the query; equal ones by id.
 
         `query` is a list of terms, or terms with weights; `among` (ids) restricts what may be found.
         """

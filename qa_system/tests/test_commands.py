@@ -54,6 +54,12 @@ def test_one_bad_file_stops_nothing_and_the_next_run_reads_only_what_changed(fil
     assert sorted(read) == ["broken.pdf", "wing.txt"]
 
 
+@pytest.mark.parametrize("where", ["store", "."])
+def test_a_store_within_the_folder_is_not_read_the_next_time(library, run, tiny_checkpoint, where):
+    options = ("--store", library / where, "--embedding", tiny_checkpoint, "--max_tokens", 10, "--overlap_tokens", 2)
+    assert [run(ingest, library, *options)["files"] for _ in range(2)] == [3, 3]
+
+
 def test_a_file_that_may_not_be_opened_stops_nothing(filled, library, run, monkeypatch):
     from pathlib import Path
 

@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("langchain_core")
 
+from langchain_core.documents import Document  # noqa: E402
 from langchain_core.embeddings import DeterministicFakeEmbedding  # noqa: E402
 from langchain_core.runnables import RunnableLambda  # noqa: E402
 
@@ -39,6 +40,26 @@ def test_texts_are_replaced_by_id_and_deleted(vectors):
     assert [document.metadata["source"] for document in vectors.similarity_search("wing")] == ["c"]
     vectors.delete()
     assert vectors.similarity_search("wing") == []
+
+
+def test_documents_come_back_with_the_ids_that_they_were_given(vectors):
+    assert vectors.add_documents([Document(id="d", page_content="green flow", metadata={"source": "book"})]) == ["d"]
+    [found] = vectors.similarity_search("green", k=1)
+    assert (found.id, found.metadata["source"]) == ("d", "book")
+    assert vectors.delete([found.id]) is True
+
+
+def test_a_text_gets_other_metadata(vectors):
+    vectors.add_texts(["red wing"], [{"shelf": 9}], ids=["a"])
+    assert vectors.similarity_search("red", k=1)[0].metadata["shelf"] == 9
+    assert len(vectors.store) == 3
+
+
+@pytest.mark.parametrize("given", [{"metadatas": [{}]}, {"ids": ["x"]}])
+def test_of_texts_without_a_partner_none_is_added(vectors, given):
+    with pytest.raises(ValueError, match="1 for 2 texts"):
+        vectors.add_texts(["new flow", "newer flow"], **given)
+    assert len(vectors.store) == 3
 
 
 def test_a_text_without_an_id_is_there_once(vectors):

@@ -39,6 +39,7 @@ def test_a_safe_name_stays_as_it_is(name):
         ("///", ""),
         ("\u200b", ""),
         ("a  b\n.md", "a b.md"),
+        ("NUL.pdf", "NUL.pdf"),  # a device on Windows, but a name is only shown and compared, never a path
     ],
 )
 def test_paths_and_tricks(name, safe):

@@ -34,7 +34,7 @@ def read_page(page, number, ocr):
         case "memory":
             bytearray(4_000_000_000)
         case "bug":
-            raise KeyError(number)
+            raise KeyError(f"word{number}")
     return real(page, number, ocr)
 
 def open_pdf(path, password=None, real=pdf_reader.open_pdf):
@@ -160,13 +160,14 @@ def test_too_large_and_too_many_pages_are_refused(tmp_path, five_pages):
 @pytest.mark.parametrize(
     ("bad", "said"), [("hang", "took longer than 1 s"), ("crash", "crashed the parser (signal 11)"), ("bug", None)]
 )
-def test_a_bad_page_fails_alone(bad_worker, five_pages, bad, said):
+def test_a_bad_page_fails_alone(bad_worker, five_pages, bad, said, caplog):
     bad_worker({2: bad})
     with DocumentReader(ReaderConfig(page_seconds=1.0 if bad == "hang" else 60)) as reader:
         if bad == "bug":  # a fault of the code is the document's, with a trace in the log
             with pytest.raises(Unreadable, match="KeyError") as refused:
                 reader.read(five_pages)
             assert refused.value.reason == "crash"
+            assert "in read_page" in caplog.text and "word2" not in caplog.text, "its words may be the document's"
             return
         document = reader.read(five_pages)
         assert [page.status for page in document.pages] == ["text", "failed", "text", "text", "text"]

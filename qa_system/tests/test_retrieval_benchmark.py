@@ -1,9 +1,11 @@
 """The benchmark on a small collection made here: its keys, what it reads, what it refuses."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from qa_system import retrieval_benchmark
 from qa_system.benchmark import BENCHMARKS
 from qa_system.fusion_benchmark import FusionTrialsConfig, measure_fusion
 from qa_system.retrieval_benchmark import RetrievalConfig, measure_retrieval, read_collection
@@ -44,6 +46,17 @@ def test_the_keys_are_those_of_the_design_and_vectors_are_kept(collection, tiny_
     again = measure_retrieval(config).result
     assert again["dense"]["ndcg_10"] == result["dense"]["ndcg_10"]
     assert BENCHMARKS["retrieval"].config_class is RetrievalConfig
+
+
+def test_published_scores_stand_beside_the_split_that_they_are_of_alone(collection, tiny_checkpoint, monkeypatch):
+    theirs = {"method": "theirs", "source": "them"}
+    monkeypatch.setitem(retrieval_benchmark.PUBLISHED, "set", [theirs])
+    (collection / "qrels" / "dev.tsv").write_bytes((collection / "qrels" / "test.tsv").read_bytes())
+    config = RetrievalConfig(data=str(collection), embedding=str(tiny_checkpoint))
+    assert theirs in measure_retrieval(config).rows
+    on_dev = measure_retrieval(replace(config, split="dev"))
+    assert theirs not in on_dev.rows and on_dev.result["split"] == "dev"
+    assert replace(config, split="dev").variant.endswith("-dev"), "nor does its file take the other's place"
 
 
 def test_results_of_several_sets_are_kept_side_by_side(collection):

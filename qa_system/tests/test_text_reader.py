@@ -210,6 +210,9 @@ def test_content_controls_and_text_boxes_are_read_once(tmp_path):
     control = f"<w:sdt><w:sdtContent>{paragraph('in a control')}</w:sdtContent></w:sdt>"
     body = f"<w:p><w:r><w:t>around</w:t></w:r><w:r>{choice}</w:r></w:p>{control}"
     assert texts(docx_lines(make_docx(tmp_path / "a.docx", body))) == ["around", "in a box", "in a control"]
+    cell = f"<w:tc><w:p><w:r><w:t>in a cell</w:t></w:r><w:r>{choice}</w:r></w:p></w:tc>"
+    table = f"<w:tbl><w:tr>{cell}<w:tc>{paragraph('beside')}</w:tc></w:tr></w:tbl>"
+    assert texts(docx_lines(make_docx(tmp_path / "b.docx", table))) == ["in a cell in a box\tbeside"]
 
 
 def test_an_external_entity_is_not_followed(tmp_path):
@@ -261,10 +264,29 @@ def test_kinds_are_told_from_the_bytes(tmp_path):
         ("a.txt", b"\xef\xbb\xbf<!DOCTYPE html><p>x", "html"),
         ("a.md", b"# x", "markdown"),
         ("a.log", b"x", "text"),
+        ("about.md", b"Each file begins with `%PDF-1.4`.", "markdown"),
+        ("about.txt", "一个 PDF 以 %PDF-1.7 开头。".encode(), "text"),
+        ("late.pdf", b"HTTP/1.1 200 OK\r\n\r\n%PDF-1.4\n", "pdf"),
+        ("late", b"HTTP/1.1 200 OK\r\n\r\n%PDF-1.4\n\0\1\2", "pdf"),
         ("MZ.txt", b"MZ is how programs begin", "text"),
     ):
         (tmp_path / name).write_bytes(content)
         assert kind_of(tmp_path / name) == kind
+
+
+def test_the_kind_of_an_archive_is_told_without_its_list_of_parts(tmp_path, monkeypatch):
+    """A list as long as the largest upload fills a gigabyte, and the server itself asks for the kind."""
+    word = make_docx(tmp_path / "a.docx", paragraph("Ducks"))
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert kind_of(word) == "docx"
+
+
+def test_a_word_file_whose_list_of_parts_is_damaged_is_refused(tmp_path):
+    path = make_docx(tmp_path / "a.docx", paragraph("Ducks"))
+    path.write_bytes(path.read_bytes().replace(b"PK\x01\x02", b"PK\x01\x03"))
+    with pytest.raises(Unreadable) as refused:
+        docx_lines(path)
+    assert refused.value.reason == "malformed"
 
 
 def test_an_archive_that_is_no_word_file_is_refused(tmp_path):

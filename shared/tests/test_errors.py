@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from shared.errors import UserError, describe_os_error
+from shared.errors import UserError, describe_os_error, reason_of
 
 START = "from shared.errors import UserError, run_program\n"
 
@@ -63,3 +63,9 @@ def test_an_operating_system_error_without_details_keeps_its_text():
 
 def test_a_user_error_is_no_operating_system_error():
     assert not issubclass(UserError, OSError)  # else `except OSError` would swallow its remedy
+
+
+def test_the_reason_of_an_error_is_one_line_even_where_it_says_nothing():
+    """Regression: the first line of no text was asked for, so that an error without words became another one."""
+    assert reason_of(ValueError("\n two\nlines")) == "two"
+    assert reason_of(RuntimeError()) == "RuntimeError"
