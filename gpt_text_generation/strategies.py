@@ -181,8 +181,17 @@ def _texts(
 def measure_block(
     groups: Mapping[str, Sequence[Sample]], model: "LanguageModel", encoder: "TextEncoder"
 ) -> dict[str, dict[str, float]]:
-    """The measures of each group's texts. The perplexity is that of the model itself, of the whole texts."""
-    rows, _ = compare(groups, encoder=encoder)
+    """The measures of each group's texts. The perplexity is that of the model itself, of the whole texts.
+
+    Raises UserError where a group keeps less than two texts, for then no text is measured against another.
+    """
+    rows, controlled = compare(groups, encoder=encoder)
+    if (kept := rows[0]["n_texts"]) < 2:
+        shortest = max(controlled.too_short, key=lambda name: controlled.too_short[name])
+        raise UserError(
+            f"--openings {len(groups[shortest])}: only {kept} text of {shortest} is long enough to be compared: "
+            "give more openings, or more --new_tokens"
+        )
     scores = {}
     for row in rows:
         nats, n_tokens = 0.0, 0

@@ -9,6 +9,7 @@ import pytest
 
 from gpt_text_generation import strategies as module
 from gpt_text_generation.decoding import generation_configs, settings_for
+from gpt_text_generation.evaluation.samples import Sample
 from gpt_text_generation.strategies import (
     GRIDS,
     HUMAN,
@@ -16,6 +17,7 @@ from gpt_text_generation.strategies import (
     StrategiesConfig,
     described,
     distance,
+    measure_block,
     openings,
     strategies,
     summary,
@@ -85,6 +87,17 @@ def test_distance_is_zero_for_the_same_and_adds_up():
     human = dict.fromkeys(MEASURES, 0.5) | {"perplexity": 20.0}
     assert distance(human, human) == 0
     assert distance(human | {"rep_4": 0.7, "perplexity": 10.0}, human) == pytest.approx(0.2 + math.log(2))
+
+
+def test_one_text_that_is_long_enough_is_told_of_and_not_measured(model):
+    """self-BLEU of a single text is none, and was once subtracted."""
+    groups = {
+        HUMAN: [Sample("the cat sat on the mat", "and", HUMAN)] * 3,
+        "greedy 0": [Sample(text, "and", "greedy 0") for text in ("the", "the cat sat on the mat", "a cat")],
+    }
+    encoder = SimpleNamespace(encode=lambda texts: np.ones((len(texts), 1)))
+    with pytest.raises(UserError, match="--openings 3: only 1 text of greedy 0 is long enough"):
+        measure_block(groups, model, encoder)
 
 
 def test_intervals_by_hand():
