@@ -69,7 +69,7 @@ class StrategiesConfig(BenchmarkConfig):
     """Tokens of an opening."""
     new_tokens: int = 64
     """Tokens to write."""
-    run: str = "runs/gpt_text_generation/strategies"
+    output: str = "runs/gpt_text_generation/strategies"
     """Folder in which texts are kept, so that an interrupted run goes on."""
 
     def __post_init__(self) -> None:
@@ -172,7 +172,7 @@ def _texts(
     seeds = [(config.seed, number, place) for place in range(len(prompts))]
     name = f"{strategy}-{number}-{sha256(json.dumps(told).encode()).hexdigest()[:12]}"
     kept = kept_json(
-        Path(config.run) / f"{name}.json",
+        Path(config.output) / f"{name}.json",
         lambda: {"texts": write_all(model, prompts, settings, max_new_tokens=config.new_tokens, seeds=seeds)},
     )
     return [Sample(text, prompt, strategy) for text, prompt in zip(kept["texts"], prompts, strict=True)]

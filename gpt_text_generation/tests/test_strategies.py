@@ -116,7 +116,7 @@ def test_the_whole_comparison_and_it_goes_on_where_it_was_killed(
     tiny_language_model, reviews, encoder, tmp_path, monkeypatch
 ):
     how = {"model": str(tiny_language_model("llama")), "blocks": 2, "openings": 3, "prompt_tokens": 6, "new_tokens": 20}
-    config = StrategiesConfig(**how, run=str(tmp_path / "run"))
+    config = StrategiesConfig(**how, output=str(tmp_path / "run"))
     outcome = strategies(config)
     assert [row["strategy"] for row in outcome.rows] == [*GRIDS, HUMAN]
     for row in outcome.rows:
@@ -141,7 +141,7 @@ def test_the_chosen_settings_are_those_nearest_to_people(tiny_language_model, re
     monkeypatch.setattr(module, "measure_block", scores)
     monkeypatch.setattr(module, "write_all", lambda model, prompts, *_, **how: ["x"] * len(prompts))
     how = {"model": str(tiny_language_model("llama")), "blocks": 2, "openings": 2, "prompt_tokens": 6, "new_tokens": 20}
-    rows = {row["strategy"]: row for row in strategies(StrategiesConfig(**how, run=str(tmp_path))).rows}
+    rows = {row["strategy"]: row for row in strategies(StrategiesConfig(**how, output=str(tmp_path))).rows}
     assert rows["greedy"]["settings"] == described("greedy", GRIDS["greedy"][2])
     assert rows["sampling"]["settings"] == described("sampling", GRIDS["sampling"][3])
     assert rows["nucleus"]["settings"] == described("nucleus", {})  # all alike: the first
