@@ -24,6 +24,7 @@ from gpt_text_generation.evaluation.diversity_metrics import compare
 from gpt_text_generation.evaluation.samples import Sample
 from gpt_text_generation.text_generator import write, write_all
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
+from shared.cleaning import clean
 from shared.config import check
 from shared.datasets import load_examples
 from shared.errors import UserError
@@ -138,13 +139,16 @@ def tuning_grid() -> list[dict[str, Any]]:
 
 
 def openings(config: StrategiesConfig, model: "LanguageModel") -> list[list[Sample]]:
-    """Blocks of reviews that are long enough, each cut into its opening and how it goes on; the first is for tuning."""
+    """Blocks of reviews that are long enough, each cut into its opening and how it goes on; the first is for tuning.
+
+    Raises UserError where too few are long enough.
+    """
     wanted = (config.blocks + 1) * config.openings
     found: list[Sample] = []
     reviews = load_examples("imdb")
     end = config.prompt_tokens + config.new_tokens
     for place in np.random.default_rng(config.seed).permutation(len(reviews)):
-        ids = model.encode(" ".join(reviews[place].text.replace("<br />", " ").split()))
+        ids = model.encode(" ".join(clean(reviews[place].text).split()))
         if len(ids) >= end:
             prompt = model.decode(ids[: config.prompt_tokens])
             found.append(Sample(model.decode(ids[config.prompt_tokens : end]), prompt, HUMAN))

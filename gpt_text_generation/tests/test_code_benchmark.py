@@ -78,7 +78,7 @@ def test_what_is_answered_is_not_asked_again_unless_a_setting_changed(scripted, 
         return real(prompts, **how)
 
     model.generate = dies
-    settings = {"samples": 0, "n_problems": 1, "hostile": False, "run": str(tmp_path)}
+    settings = {"samples": 0, "n_problems": 1, "hostile": False, "output": str(tmp_path)}
     with pytest.raises(KeyboardInterrupt):
         code(CodeBenchmarkConfig(**settings), model)
     assert len(list(tmp_path.glob("*.json"))) == 2

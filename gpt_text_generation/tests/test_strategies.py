@@ -83,6 +83,14 @@ def test_openings_are_long_reviews_cut_in_two_and_no_two_blocks_share_one(model,
         openings(StrategiesConfig(blocks=2, openings=50, prompt_tokens=6, new_tokens=20), model)
 
 
+def test_an_opening_is_the_review_without_what_the_web_page_added(model, monkeypatch):
+    text = "Ji&#345;&iacute; &amp; the cat<br /><br />sat on the mat"
+    monkeypatch.setattr(module, "load_examples", lambda name: [Example(text)] * 9)
+    config = StrategiesConfig(blocks=2, openings=3, prompt_tokens=6, new_tokens=9)
+    ((sample, *_), *_) = openings(config, model)
+    assert "Jiří & the cat sat on the mat".startswith(sample.prompt + sample.text)
+
+
 def test_distance_is_zero_for_the_same_and_adds_up():
     human = dict.fromkeys(MEASURES, 0.5) | {"perplexity": 20.0}
     assert distance(human, human) == 0
