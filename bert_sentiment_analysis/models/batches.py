@@ -114,9 +114,8 @@ def predict_logits(
     *,
     precision: str | None = None,
     token_budget: int | None = None,
-    on_progress: Callable[[int], None] = lambda windows: None,
 ) -> np.ndarray:
-    """Logits (N, C) of cleaned texts, in their order. `on_progress` hears how many windows are done.
+    """Logits (N, C) of cleaned texts, in their order.
 
     Without a `precision` it is what is fast on the classifier's device.
     The windows of all texts are sorted by length and taken in batches of about `token_budget` tokens, so that hardly
@@ -131,7 +130,6 @@ def predict_logits(
     )
     sums = np.zeros((len(texts), classifier.settings.n_outputs))
     n_tokens = np.zeros(len(texts))
-    done = 0
     with torch.inference_mode(), autocast(classifier.device, precision)():
         for run in batches_by_budget([len(window) for _, window in windows], token_budget or classifier.group_tokens):
             batch = windows[run]
@@ -141,8 +139,6 @@ def predict_logits(
             lengths = np.array([len(window) for _, window in batch])
             np.add.at(sums, places, logits.cpu().numpy() * lengths[:, None])
             np.add.at(n_tokens, places, lengths)
-            done += len(batch)
-            on_progress(done)
     logits = sums / n_tokens[:, None]
     if classifier.partner is None:
         return logits
