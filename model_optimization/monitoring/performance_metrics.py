@@ -217,7 +217,10 @@ def load_bodies(dataset: str, seed: int = 0) -> list[bytes]:
 
 
 def pin(core: int | None) -> str:
-    """Run this process on one core only, where the system can; says what was done."""
+    """Run this process on one core only, where the system can; says what was done.
+
+    Raises UserError for a core that this process may not use.
+    """
     if not hasattr(os, "sched_setaffinity"):
         return "no core of its own: this system cannot pin"
     cores = sorted(os.sched_getaffinity(0))
