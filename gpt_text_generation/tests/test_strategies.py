@@ -84,11 +84,11 @@ def test_openings_are_long_reviews_cut_in_two_and_no_two_blocks_share_one(model,
 
 
 def test_an_opening_is_the_review_without_what_the_web_page_added(model, monkeypatch):
-    text = "Ji&#345;&iacute; &amp; the cat<br /><br />sat on the mat"
+    text = "Ji&#345;&iacute; &amp; the cat<br /><br />sat on the mat and the dog ran after the cat"
     monkeypatch.setattr(module, "load_examples", lambda name: [Example(text)] * 9)
     config = StrategiesConfig(blocks=2, openings=3, prompt_tokens=6, new_tokens=9)
     ((sample, *_), *_) = openings(config, model)
-    assert "Jiří & the cat sat on the mat".startswith(sample.prompt + sample.text)
+    assert "Jiří & the cat sat on the mat and the dog ran".startswith(sample.prompt + sample.text)
 
 
 def test_distance_is_zero_for_the_same_and_adds_up():
