@@ -43,10 +43,13 @@ class AskConfig:
 def ask(config: AskConfig, question: str) -> dict[str, Any]:
     """The answer as its JSON line; its text is written to stdout as it comes."""
     from qa_system.generation.answer_generator import AnswerGenerator, AnswerSettings
-    from qa_system.store import open_store, sources_in
+    from qa_system.store import open_store
 
     store = open_store(config.store)
-    sources = sources_in(store, config.sources)
+    sources = None if config.sources is None else [source.strip() for source in config.sources.split(",")]
+    unknown = set(sources or ()) - {line.source for line in store.documents()}
+    if unknown:
+        raise UserError(f"--sources {', '.join(sorted(unknown))}: not in the store: see qa_system.list_documents")
     chosen: dict[str, Any] = {} if config.threshold is None else {"threshold": config.threshold}
     settings = AnswerSettings(
         generator=config.generator, model=config.model, k=config.k, unsupported=config.unsupported, **chosen

@@ -40,11 +40,14 @@ class SearchConfig:
 def search(config: SearchConfig, question: str) -> list[dict[str, Any]]:
     """What was found, best first: where it stands, its text, and its scores."""
     from qa_system.retrieval.hybrid_retrieval import Fusion, HybridRetriever
-    from qa_system.store import open_store, sources_in
+    from qa_system.store import open_store
 
     weights: dict[str, Any] = {} if config.dense_weight is None else {"dense_weight": config.dense_weight}
     store = open_store(config.store)
-    sources = sources_in(store, config.sources)
+    sources = None if config.sources is None else [source.strip() for source in config.sources.split(",")]
+    unknown = set(sources or ()) - {line.source for line in store.documents()}
+    if unknown:
+        raise UserError(f"--sources {', '.join(sorted(unknown))}: not in the store: see qa_system.list_documents")
     hits = HybridRetriever(store, Fusion(method=config.method, **weights)).search(question, config.k, sources)
     store.close()
     return [
