@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared.devices import choose_device
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.hub import resolve_model
 from shared.runs import read_json
 
@@ -56,7 +56,7 @@ def load_checkpoint(
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         pictures = pictures_class.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever a damaged file makes transformers raise
-        reason = first_line_of(error)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"{name}: no {model_class.__name__} can be loaded from it ({reason}): use {suggestion}"
         ) from error

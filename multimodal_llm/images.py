@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from shared.errors import UserError, describe_os_error, first_line_of
+from shared.errors import UserError, describe_os_error
 from shared.logging import progress_bar
 
 MAX_PIXELS = 100_000_000
@@ -81,7 +81,7 @@ def load_image(source: ImageSource, max_pixels: int = MAX_PIXELS, largest_side: 
     except UnidentifiedImageError as error:
         raise UserError(f"{name}: {_what_else(content)}: give a picture ({', '.join(FORMATS)})") from error
     except Exception as error:  # on damaged bytes Pillow's decoders raise whatever they happen to run into
-        reason = "cut short" if "truncated" in str(error).lower() else f"damaged ({first_line_of(error)})"
+        reason = "cut short" if "truncated" in str(error).lower() else f"damaged ({_first_line(error)})"
         raise UserError(f"{name}: the picture is {reason}: copy or download the file again") from error
 
 
@@ -181,3 +181,7 @@ def _what_else(content: bytes) -> str:
     if start.startswith((b"<!doctype", b"<html")):
         return "a web page, not a picture"
     return "not a picture that can be read"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

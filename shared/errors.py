@@ -21,11 +21,6 @@ def describe_os_error(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-def first_line_of(error: BaseException) -> str:
-    """The first line of what a library's error says; its class where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def run_program(main: Callable[[], None]) -> None:
     """Run a script's `main` and turn what the user can mend into one line on stderr and exit code 2.
 

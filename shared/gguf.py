@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from shared.assets import cache_folder
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.logging import get_logger
 
 log = get_logger(__name__)
@@ -51,7 +51,7 @@ def _multiply_out(file: Path, kept: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **named)
         model = AutoModelForCausalLM.from_pretrained(file.parent, **named, dtype=torch.float16)
     except Exception as error:  # the gguf and tokenizers libraries raise whatever a damaged file leads to
-        reason = first_line_of(error)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{file}: cannot be loaded ({reason}): get it anew, or use the packaged smollm2") from error
     del model.config.quantization_config
     model.hf_quantizer = None  # it is an ordinary model now, which may be saved

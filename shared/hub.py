@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shared.assets import ASSETS, asset_path
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 
 REACH_SECONDS = 5.0
 # Weights as safetensors only: other formats would be unpickled, or downloaded for nothing.
@@ -38,7 +38,7 @@ def resolve_model(name: str, *, suggestion: str) -> Path:
     except Exception as error:  # HTTP, connection, JSON and lookup errors, of several libraries
         if isinstance(error, OSError) and error.errno and not isinstance(error, HfHubHTTPError):
             raise  # the disk's fault, not the hub's
-        reason = first_line_of(error.__cause__ or error)
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{name}: the hub refused it ({reason}): check the name, or use {suggestion}") from error
 
 

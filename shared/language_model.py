@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from shared.devices import choose_device, choose_precision
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.gguf import ordinary_folder
 from shared.hub import resolve_model
 from shared.logging import get_logger
@@ -347,5 +347,5 @@ def _window(config: Any, tokenizer: Any) -> int:
 
 
 def _not_a_model(name: str, error: Exception) -> UserError:
-    reason = first_line_of(error)
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return UserError(f"{name}: no causal language model can be loaded from it ({reason}): use for example smollm2")

@@ -15,7 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging as transformers_logging
 
 from bert_sentiment_analysis.config import run_path
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.gguf import ordinary_folder
 from shared.hub import resolve_model
 
@@ -47,7 +47,7 @@ def load_encoder(name: str) -> tuple[nn.Module, Any, Path]:
     try:
         encoder, found = AutoModel.from_pretrained(readable, output_loading_info=True, dtype="float32")
     except Exception as error:  # transformers raises what it comes across in a damaged config.json
-        raise UserError(f"{name}: cannot be loaded ({first_line_of(error)}): get it anew, or use {PACKAGED}") from error
+        raise UserError(f"{name}: cannot be loaded ({_first_line(error)}): get it anew, or use {PACKAGED}") from error
     missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
     if missing:
         # transformers would fill them with random numbers.
@@ -61,7 +61,7 @@ def build_encoder(folder: Path) -> tuple[nn.Module, Any]:
     try:
         encoder = AutoModel.from_config(AutoConfig.from_pretrained(folder))
     except Exception as error:  # transformers raises what it comes across in a damaged config.json
-        raise UserError(f"{folder}: missing or damaged ({first_line_of(error)}): restore it or train anew") from error
+        raise UserError(f"{folder}: missing or damaged ({_first_line(error)}): restore it or train anew") from error
     return _without_pooler(encoder), load_tokenizer(folder)
 
 
@@ -76,7 +76,7 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(ordinary_folder(folder))
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
-        raise UserError(f"{folder}: no readable tokenizer ({first_line_of(error)}): get the model anew") from error
+        raise UserError(f"{folder}: no readable tokenizer ({_first_line(error)}): get the model anew") from error
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token  # a language model's: which one it is, the mask makes irrelevant
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
@@ -118,3 +118,7 @@ def _without_pooler(encoder: nn.Module) -> nn.Module:
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None
     return encoder
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

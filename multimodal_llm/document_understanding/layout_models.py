@@ -18,7 +18,7 @@ from multimodal_llm.document_understanding.document import Page, Word
 from multimodal_llm.document_understanding.document_qa import Answer, abstain, check_question, no_text
 from multimodal_llm.document_understanding.rows import join
 from shared.devices import choose_device
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.hub import resolve_model
 from shared.reading_order import Rectangle, around
 from shared.runs import read_json
@@ -61,7 +61,7 @@ class LayoutModel:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, add_prefix_space=True)
             model = getattr(transformers, TYPES[kind]).from_pretrained(folder, local_files_only=True)
         except Exception as error:  # whatever a damaged file makes transformers raise
-            reason = first_line_of(error)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(f"{name}: no {TYPES[kind]} can be loaded from it ({reason}): use rules") from error
         pictures = None
         if kind == "layoutlmv3":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.assets import cache_folder
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.hub import hub_is_reachable, hub_offline, out_of_reach, refuse_malformed
 from shared.logging import progress_bar
 
@@ -37,7 +37,7 @@ def folder_of(name: str) -> Path:
     except Exception as error:  # the library has no common class for what can go wrong
         if not reachable:
             raise out_of_reach(name, "folder in Flickr8k layout") from error
-        reason = first_line_of(error)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{name}: the hub refused it ({reason}): check the name, or give a folder") from error
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as staging:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from multimodal_llm.images import ImageSource
 from shared.assets import asset_path
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.hub import hub_is_reachable, hub_offline, out_of_reach, refuse_malformed
 from shared.logging import progress_bar
 from shared.runs import read_json
@@ -133,7 +133,7 @@ def _from_hub(name: str, split: Split) -> VqaSplit:
     except Exception as error:  # the library has no common class for what can go wrong
         if not reachable:
             raise out_of_reach(name, EASY_VQA) from error
-        reason = first_line_of(error)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{name}: the hub refused it ({reason}): check the name, or use {EASY_VQA}") from error
     pictures, questions = [], []
     with progress_bar(name, None) as update:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from multimodal_llm.hub_checkpoint import find_checkpoint, load_checkpoint
 from multimodal_llm.images import ImageSource, load_image
 from multimodal_llm.visual_question_answering.config import SHIPPED
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.files import atomic_path, write_json
 from shared.runs import read_json
 
@@ -117,7 +117,7 @@ class ShapesVqa:
             model.load_state_dict(weights)
             fitted = {name: settings[name] for name in ("temperature", "question_threshold")}
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = first_line_of(error)
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{folder}: the model is damaged ({reason}): {remedy}") from error
         return cls(model.to(choose_device(device).value), QuestionReader(), **fitted, picture_gate=gate)
 

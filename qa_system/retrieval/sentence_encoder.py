@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import UserError, first_line_of
+from shared.errors import UserError
 from shared.hub import resolve_model
 from shared.text_encoder import Progress, Role
 
@@ -45,7 +45,7 @@ class SentenceEncoder:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             self.model: Any = AutoModel.from_pretrained(folder, use_safetensors=True).eval().to(self.device)
         except Exception as error:  # whatever a damaged file makes transformers raise
-            reason = first_line_of(error)
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"{name}: no sentence encoder ({reason}): give a folder with safetensors weights"
             ) from error

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from shared.errors import UserError, describe_os_error, first_line_of
+from shared.errors import UserError, describe_os_error
 
 START = "from shared.errors import UserError, run_program\n"
 
@@ -63,8 +63,3 @@ def test_an_operating_system_error_without_details_keeps_its_text():
 
 def test_a_user_error_is_no_operating_system_error():
     assert not issubclass(UserError, OSError)  # else `except OSError` would swallow its remedy
-
-
-def test_of_what_a_library_says_the_first_line_is_kept_or_its_class():
-    assert first_line_of(ValueError("\n no header\nat byte 3")) == "no header"
-    assert first_line_of(KeyError()) == "KeyError"
