@@ -16,6 +16,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "", None)
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """How long Hypothesis takes to draw an example depends on what else the machine does, so that is no failure.
+
+    It takes a second to import, which is left to the files that use it.
+    """
+    if isinstance(collector, pytest.Module) and "hypothesis" in collector.path.read_text(encoding="utf-8"):
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("busy")
+
+
 def _refuse_outside(address: Any) -> None:
     host = address[0] if isinstance(address, tuple) else None  # a Unix socket's address is a path
     host = host.decode() if isinstance(host, bytes) else host

@@ -14,7 +14,7 @@ The last two train with two processes, on processors as on GPUs; `accelerate lau
 import logging
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +29,7 @@ from shared.runs import CONFIG, SUMMARY, RunFolder
 log = get_logger(__name__)
 
 
-def run_training(
-    config: TrainingConfig,
-    run: RunFolder,
-    *,
-    on_step: Callable[[int], None] = lambda step: None,
-) -> dict[str, Any]:
+def run_training(config: TrainingConfig, run: RunFolder) -> dict[str, Any]:
     """Train once, or once a seed in a folder each, and give the summary.
 
     What was begun goes on from its last checkpoint, and finished seeds are not trained again. With several seeds every
@@ -42,17 +37,17 @@ def run_training(
     """
     try:
         with run.claimed() if is_main() else nullcontext():
-            return _train_seeds(config, run, on_step)
+            return _train_seeds(config, run)
     except KeyboardInterrupt:
         log.info("go on with --resume %s", run.path)
         raise
 
 
-def _train_seeds(config: TrainingConfig, run: RunFolder, on_step: Callable[[int], None]) -> dict[str, Any]:
+def _train_seeds(config: TrainingConfig, run: RunFolder) -> dict[str, Any]:
     from bert_sentiment_analysis.models.trainer import train  # only now: `--help` does not wait for torch
 
     if config.n_seeds == 1:
-        return train(config, run, on_step=on_step)
+        return train(config, run)
     summaries = []
     for seed in range(config.seed, config.seed + config.n_seeds):
         one = replace(config, seed=seed, n_seeds=1)
@@ -61,7 +56,7 @@ def _train_seeds(config: TrainingConfig, run: RunFolder, on_step: Callable[[int]
         if is_main() and not (folder / CONFIG).exists():
             child = RunFolder.create(folder, PROJECT, to_dict(one))
         log.info("seed %d", seed)
-        summaries.append(child.summary() if (folder / SUMMARY).exists() else train(one, child, on_step=on_step))
+        summaries.append(child.summary() if (folder / SUMMARY).exists() else train(one, child))
     if not is_main():
         return {}
     summary = {**average(summaries), "seed": config.seed, "n_seeds": config.n_seeds}

@@ -67,7 +67,7 @@ class CodeBenchmarkConfig(BenchmarkConfig):
     """Only the first so many problems of each tier."""
     hostile: bool = True
     """Run the hostile programs too."""
-    run: str = "runs/gpt_text_generation/code"
+    output: str = "runs/gpt_text_generation/code"
     """Folder in which answers are kept, so that an interrupted run goes on."""
 
     def __post_init__(self) -> None:
@@ -149,7 +149,7 @@ def _rows(config: CodeBenchmarkConfig, result: dict[str, Any]) -> list[dict[str,
 
 def _answers(config: CodeBenchmarkConfig, asked: list[Problem], model: Any) -> list[dict[str, Any]]:
     """What became of each problem, from the run folder or anew."""
-    files = [Path(config.run) / f"{_key(config, problem)}.json" for problem in asked]
+    files = [Path(config.output) / f"{_key(config, problem)}.json" for problem in asked]
     waiting = [(problem, file) for problem, file in zip(asked, files, strict=True) if not file.exists()]
     if waiting and model is None:
         from gpt_text_generation.code_model import load_code_model

@@ -167,7 +167,11 @@ def find_problem(config: CodeConfig) -> Problem:
 
 
 def generate_code(config: CodeConfig, model: Any = None) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
-    """The code, its tests as rows, and the result line. `model` is a CodeModel; by default the one of that name."""
+    """The code, its tests as rows, and the result line. `model` is a CodeModel; by default the one of that name.
+
+    Raises UserError for a description or problem that nothing can be made of, for a model that cannot be loaded, and
+    where the sandbox lacks a guard.
+    """
     problem = None
     if config.description is not None:
         try:

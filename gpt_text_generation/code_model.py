@@ -52,7 +52,7 @@ class CodeModel:
         return [float(self._model.log_probabilities(before, row).mean()) if row else float("-inf") for row in rows]
 
     def chat(self, message: str) -> str:
-        """The message in the model's chat template, up to where its answer begins."""
+        """The message in the model's chat template, up to where its answer begins. Raises UserError for one without."""
         try:
             return self._model.chat([{"role": "user", "content": message}])
         except UserError as error:

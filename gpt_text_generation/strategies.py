@@ -24,6 +24,7 @@ from gpt_text_generation.evaluation.diversity_metrics import compare
 from gpt_text_generation.evaluation.samples import Sample
 from gpt_text_generation.text_generator import write, write_all
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
+from shared.cleaning import clean
 from shared.config import check
 from shared.datasets import load_examples
 from shared.errors import UserError
@@ -69,7 +70,7 @@ class StrategiesConfig(BenchmarkConfig):
     """Tokens of an opening."""
     new_tokens: int = 64
     """Tokens to write."""
-    run: str = "runs/gpt_text_generation/strategies"
+    output: str = "runs/gpt_text_generation/strategies"
     """Folder in which texts are kept, so that an interrupted run goes on."""
 
     def __post_init__(self) -> None:
@@ -138,13 +139,16 @@ def tuning_grid() -> list[dict[str, Any]]:
 
 
 def openings(config: StrategiesConfig, model: "LanguageModel") -> list[list[Sample]]:
-    """Blocks of reviews that are long enough, each cut into its opening and how it goes on; the first is for tuning."""
+    """Blocks of reviews that are long enough, each cut into its opening and how it goes on; the first is for tuning.
+
+    Raises UserError where too few are long enough.
+    """
     wanted = (config.blocks + 1) * config.openings
     found: list[Sample] = []
     reviews = load_examples("imdb")
     end = config.prompt_tokens + config.new_tokens
     for place in np.random.default_rng(config.seed).permutation(len(reviews)):
-        ids = model.encode(" ".join(reviews[place].text.replace("<br />", " ").split()))
+        ids = model.encode(" ".join(clean(reviews[place].text).split()))
         if len(ids) >= end:
             prompt = model.decode(ids[: config.prompt_tokens])
             found.append(Sample(model.decode(ids[config.prompt_tokens : end]), prompt, HUMAN))
@@ -172,7 +176,7 @@ def _texts(
     seeds = [(config.seed, number, place) for place in range(len(prompts))]
     name = f"{strategy}-{number}-{sha256(json.dumps(told).encode()).hexdigest()[:12]}"
     kept = kept_json(
-        Path(config.run) / f"{name}.json",
+        Path(config.output) / f"{name}.json",
         lambda: {"texts": write_all(model, prompts, settings, max_new_tokens=config.new_tokens, seeds=seeds)},
     )
     return [Sample(text, prompt, strategy) for text, prompt in zip(kept["texts"], prompts, strict=True)]
@@ -181,8 +185,17 @@ def _texts(
 def measure_block(
     groups: Mapping[str, Sequence[Sample]], model: "LanguageModel", encoder: "TextEncoder"
 ) -> dict[str, dict[str, float]]:
-    """The measures of each group's texts. The perplexity is that of the model itself, of the whole texts."""
-    rows, _ = compare(groups, encoder=encoder)
+    """The measures of each group's texts. The perplexity is that of the model itself, of the whole texts.
+
+    Raises UserError where a group keeps less than two texts, for then no text is measured against another.
+    """
+    rows, controlled = compare(groups, encoder=encoder)
+    if (kept := rows[0]["n_texts"]) < 2:
+        shortest = max(controlled.too_short, key=lambda name: controlled.too_short[name])
+        raise UserError(
+            f"--openings {len(groups[shortest])}: only {kept} text of {shortest} is long enough to be compared: "
+            "give more openings, or more --new_tokens"
+        )
     scores = {}
     for row in rows:
         nats, n_tokens = 0.0, 0

@@ -125,6 +125,7 @@ FAMILIES = {
 
 
 def family_of(config: dict[str, Any], folder: Path) -> Family:
+    """The family of a model by its config.json. Raises UserError for one that we cannot compute."""
     kind = config.get("model_type")
     if kind not in FAMILIES:
         raise UserError(f"{folder}: {kind} is not supported: give a classifier of {', '.join(FAMILIES)}")
@@ -137,6 +138,7 @@ def family_of(config: dict[str, Any], folder: Path) -> Family:
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
+    """Raises UserError where the file is missing, damaged, or holds something else."""
     if not file.is_file():
         raise UserError(f"{file}: missing: restore it or get the model anew")
     values = read_json(file)
@@ -146,6 +148,7 @@ def read_json_object(file: Path) -> dict[str, Any]:
 
 
 def read_weights(file: Path) -> Weights:
+    """The tensors of one safetensors file, by name. Raises UserError where it is cut short or unreadable."""
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
@@ -153,6 +156,7 @@ def read_weights(file: Path) -> Weights:
 
 
 def read_all_weights(folder: Path) -> Weights:
+    """The tensors of all safetensors files in a folder. Raises UserError where there is none."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise UserError(f"{folder}: holds no safetensors: get the model anew in that format")
@@ -160,6 +164,7 @@ def read_all_weights(folder: Path) -> Weights:
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
+    """Raises UserError where the file is missing or damaged."""
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises plain Exception

@@ -102,7 +102,10 @@ def _take_turns(
 
 
 def peak_mb(folder: Path) -> float:
-    """The most memory that a process had which loaded the variant in this folder and answered some texts."""
+    """The most memory, in MB, that a process had which loaded the variant in this folder and answered some texts.
+
+    Raises UserError where that process fails.
+    """
     program = f"from model_optimization.measurement import answer_alone; answer_alone({str(folder)!r})"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True)

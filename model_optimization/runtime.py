@@ -126,6 +126,7 @@ def write_settings(folder: Path, settings: VariantSettings, tokenizer: Tokenizer
 
 
 def load_settings(folder: Path) -> VariantSettings:
+    """What the variant in this folder is. Raises UserError where none is finished there, and for a damaged file."""
     if not (folder / VARIANT).is_file():
         raise UserError(f"{folder}: no finished variant here ({VARIANT} is missing): make it with optimize")
     values = read_json(folder / VARIANT)

@@ -10,7 +10,7 @@ python -m multimodal_llm.document form.pdf "Who signed it?" --endpoint http://lo
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,7 +33,7 @@ class DocumentConfig:
 
     pages: str = ""
     """Which pages, as in 2 or 1-3; all without it."""
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     """Of a PDF that wants one."""
     model: str = "rules"
     """rules (fields, keys, words and MiniLM; ships with the project), or a LayoutLM or LayoutLMv3 by folder or name."""

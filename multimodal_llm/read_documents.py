@@ -6,7 +6,7 @@ python -m multimodal_llm.read_documents scan.jpg report.pdf ~/Documents --output
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class ReadConfig:
 
     output: str = "read"
     """Folder for NAME.md, NAME.json and, a page, NAME.png or NAME-001.png."""
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     """Of PDFs that want one."""
     overlays: bool = True
     """Draw pages with their blocks."""

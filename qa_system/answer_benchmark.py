@@ -57,7 +57,7 @@ class AnswersConfig(BenchmarkConfig):
     """Train the reader anew first, on the articles that are not scored: minutes on a GPU, else hours, resumable."""
     k: int = 5
     """Passages that an answer is made from."""
-    limit: int | None = None
+    n: int | None = None
     """So many of the questions, by chance; by default all."""
 
     @property
@@ -70,7 +70,7 @@ class AnswersConfig(BenchmarkConfig):
         check(Path(self.data).is_file(), "data", self.data, "give a file in SQuAD's format, see docs/data.md")
         check(not (self.train and self.reader), "train", True, "leave out --reader, or this")
         check(self.k >= 1, "k", self.k, "give at least 1")
-        check(self.limit is None or self.limit >= 1, "limit", self.limit, "give at least 1")
+        check(self.n is None or self.n >= 1, "n", self.n, "give at least 1")
 
 
 def measure_answers(config: AnswersConfig) -> Outcome:
@@ -82,8 +82,8 @@ def measure_answers(config: AnswersConfig) -> Outcome:
         config = replace(config, train=False, reader=trained_anew(config))
     texts, asked = read_squad(Path(config.data))
     asked, n_excluded = without_trained(asked, texts, config.reader)
-    if config.limit is not None and config.limit < len(asked):
-        asked = Random(config.seed).sample(asked, config.limit)
+    if config.n is not None and config.n < len(asked):
+        asked = Random(config.seed).sample(asked, config.n)
     settings = AnswerSettings(k=config.k, reader=config.reader)
     with tempfile.TemporaryDirectory() as folder:
         store = fill_store(folder, texts, config.embedding)
@@ -265,4 +265,4 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 SQUAD = "qa/squad-dev-v2.0-half.json"
-BENCHMARKS = {"answers": Benchmark(AnswersConfig, measure_answers, SQUAD, sample={"limit": 200, "generator": "none"})}
+BENCHMARKS = {"answers": Benchmark(AnswersConfig, measure_answers, SQUAD, sample={"n": 200, "generator": "none"})}

@@ -13,7 +13,7 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -41,7 +41,7 @@ class IngestConfig:
     """Most tokens that a passage takes over from the one before."""
     ocr: bool = True
     """Recognise the text of scanned pages."""
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     """Opens the encrypted files among them."""
     engine: Literal["local", "ray"] = "local"
     """Where reading and encoding run: in this process, or on a Ray cluster."""

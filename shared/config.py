@@ -122,7 +122,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def build(config_class: type[Config], values: Mapping[str, Any]) -> Config:
-    """Construct the dataclass from plain values, turning an unknown key or refused value into one clear line."""
+    """The dataclass of plain values. Raises UserError, in one clear line, for an unknown key or a refused value."""
     if not isinstance(values, Mapping):
         raise UserError(f"settings of {config_class.__name__} as {values!r:.100}: give a value for each name")
     _refuse_unknown(config_class, values)
@@ -164,6 +164,7 @@ def check(condition: bool, field: str, value: object, remedy: str) -> None:
 
 
 def first_line(documented: object) -> str:
+    """The first line of its docstring."""
     return (documented.__doc__ or "").strip().splitlines()[0]
 
 

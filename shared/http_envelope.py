@@ -164,14 +164,14 @@ class LaterHandler(logging.Handler):
 
 
 @contextmanager
-def json_log(level: int = logging.INFO) -> Iterator[None]:
+def json_log() -> Iterator[None]:
     """Within the block what we and uvicorn log goes to stderr as lines of JSON."""
     handler = LaterHandler()
     loggers = [logging.getLogger(name) for name in ("laptop_llm", "uvicorn.error")]
     before = [(each.handlers, each.level, each.propagate) for each in loggers]
     for each in loggers:
         each.handlers, each.propagate = [handler], False
-        each.setLevel(level)
+        each.setLevel(logging.INFO)
     try:
         yield
     finally:

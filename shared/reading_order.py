@@ -13,7 +13,7 @@ Writing from left to right only: text from right to left is put in order within 
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom; y grows downwards."""
@@ -27,6 +27,12 @@ FULL_LINE = 0.6  # a line is full if one box takes this share of its column's wi
 MOST_FULL = 0.4  # running text has this share of full lines; labels of a figure may stand between them
 MOST_WITHIN = 1  # gutters within the side of a gutter that are looked for: up to four columns
 MOST_CROSSING = 0.25  # share of the lines beside a gutter that may stand across it
+
+
+def around(boxes: Iterable[Rectangle]) -> Rectangle:
+    """The smallest box around these, of which there must be one."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def reading_order(boxes: Sequence[Rectangle], line_height: float | None = None) -> list[Region]:

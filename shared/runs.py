@@ -69,16 +69,18 @@ class RunFolder:
         return read_json(self.path / CONFIG)
 
     def summary(self) -> dict[str, Any]:
+        """What the finished run came to. Raises UserError where the file is missing or damaged."""
         return read_json(self.path / SUMMARY)
 
     def log_metrics(self, metrics: dict[str, Any]) -> None:
+        """Add a line to the run's metrics."""
         with open(self.path / METRICS, "a+b") as file:
             # A line that a full disk cut short must not swallow the next.
             file.truncate(_end_of_last_line(file))
             file.write(json.dumps(metrics).encode() + b"\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The logged lines; a last line cut short by a kill is left out."""
+        """The logged lines; a last line cut short by a kill is left out. Raises UserError for any other damage."""
         file = self.path / METRICS
         if not file.exists():
             return []
@@ -98,6 +100,7 @@ class RunFolder:
         write_text(self.path / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
+        """Say what the run came to, with date, commit and hardware; with that it is finished."""
         write_json(self.path / SUMMARY, {**summary, **provenance()})
 
 

@@ -75,7 +75,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's correction for several tests (Holm 1979), in the order given; no tests give an empty list.
 
     The k-th smallest of m is multiplied by m - k + 1, and none may end below a smaller one's. Below .05 after it, the
-    chance of even one false alarm among all the tests is at most 5 %.
+    chance of even one false alarm among all the tests is at most 5 %. Raises ValueError for what is no p value.
     """
     p = np.asarray(p_values, dtype=float)
     if not ((p >= 0) & (p <= 1)).all():

@@ -68,7 +68,7 @@ def load_packaged(name: str) -> Splits:
 def load_rated(names: Iterable[str] = RATED) -> dict[str, Splits]:
     """The human-rated sets, each with its three parts; every example has its `rating`.
 
-    No text of one set's part is in another part of any set.
+    No text of one set's part is in another part of any set. Raises UserError for a set without ratings.
     """
     names = list(names)
     for name in names:
@@ -199,6 +199,7 @@ def _without_repeats(keyed: Keyed) -> tuple[list[Example], dict[str, int]]:
 
 
 def refuse_empty(splits: Splits) -> Splits:
+    """The same splits. Raises UserError where a part is empty, or tests a class that none of the training rows has."""
     sizes = " / ".join(str(len(part)) for part in splits.parts.values())
     for side, part in splits.parts.items():
         if not part:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared.server_process import free_port
-from tools.fault_jobs import load, of_tests
+from tools.borrowed import Folders, load, of_tests
 
 READY_WITHIN_S = 90.0
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -70,7 +70,6 @@ def begin_documents(given: Path) -> Path:
     from qa_system.document_processor import vector_store
     from qa_system.generation import answer_generator
     from qa_system.retrieval.dense_retrieval import Embedder
-    from tools.fault_jobs import Folders
 
     conftest = of_tests("qa_system", "conftest")
     encoder = conftest.tiny_checkpoint.__wrapped__(Folders(given))

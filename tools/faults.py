@@ -10,7 +10,7 @@ clock   the wall clock jumps by up to a year, back and forth: the same end
 two     two processes do the same work in the same folder at once: the same end, or one is refused in a clear line
 serve   SIGKILL to a server under requests: right answers, and all that was acknowledged, after every new start
 
-The work is in tools/fault_jobs.py, the servers in tools/fault_servers.py. Heavy packages are loaded once; every
+The work is listed in tools/fault_jobs.py, the servers in tools/fault_servers.py. Heavy packages are loaded once; every
 disturbed process is a fork of this one.
 """
 

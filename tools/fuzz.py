@@ -7,7 +7,7 @@ python -m tools.fuzz --save true                            # keep the table in 
 A parser starts from files that it can read. One of them is damaged: bytes, lines or words changed, cut, doubled or
 swapped for what parsers stumble over, a value of its JSON replaced by one of another kind, or wholly made up. Then the
 parser must give something or raise what it documents (UserError, for documents Unreadable), within seconds and without
-filling the memory. The parsers are in tools/fuzz_parsers.py; an example is found again by its number and the seed.
+filling the memory. The parsers are listed in tools/fuzz_parsers.py; an example is found again by its number and seed.
 """
 
 import json
@@ -32,7 +32,8 @@ from shared.files import write_json
 from shared.logging import get_logger, print_result, print_table, progress_bar, setup_logging
 from shared.runs import provenance
 from shared.timing import Timer
-from tools.fuzz_parsers import PARSERS, Parser
+from tools.fuzz_case import Parser
+from tools.fuzz_parsers import PARSERS
 
 log = get_logger(__name__)
 RESULT = Path(__file__).parent / "results" / "fuzz.json"

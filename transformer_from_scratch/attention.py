@@ -79,7 +79,10 @@ class KeyValueCache:
         self.recent: dict[str, Tensor] = {}  # the last inputs of a block's canon layers, where it has some
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add keys and values (B, G, T, Dh); give all so far, each (B, G, S, Dh)."""
+        """Add keys and values (B, G, T, Dh); give all so far, each (B, G, S, Dh).
+
+        Raises ValueError past the capacity.
+        """
         start, self.length = self.length, self.length + keys.size(2)
         if self.length > self._keys.size(2):
             raise ValueError(f"the cache holds {self._keys.size(2)} positions, not {self.length}: start a new one")

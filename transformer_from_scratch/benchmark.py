@@ -31,12 +31,12 @@ MODERN_ON_GPU = {"max_steps": 1000, "dropout": 0.4}
 class ParityConfig(BenchmarkConfig):
     """Largest absolute difference to torch's attention and encoder and to transformers' GPT-2, weights copied."""
 
-    seeds: int = 5
+    n_seeds: int = 5
     """How many sets of random weights and inputs to try."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.seeds >= 1, "seeds", self.seeds, "give at least 1")
+        check(self.n_seeds >= 1, "n_seeds", self.n_seeds, "give at least 1")
 
 
 def parity(config: ParityConfig) -> Outcome:
@@ -47,10 +47,10 @@ def parity(config: ParityConfig) -> Outcome:
         "max_abs_diff_encoder": (encoder_difference, "torch.nn.TransformerEncoder"),
         "max_abs_diff_gpt2": (gpt2_difference, "transformers.GPT2LMHeadModel"),
     }
-    seeds = range(config.seed, config.seed + config.seeds)
+    seeds = range(config.seed, config.seed + config.n_seeds)
     result = {key: max(difference(seed) for seed in seeds) for key, (difference, _) in comparisons.items()}
     rows = [{"reference": name, "max_abs_diff": result[key]} for key, (_, name) in comparisons.items()]
-    return Outcome({**result, "seeds": config.seeds}, rows)
+    return Outcome({**result, "seeds": config.n_seeds}, rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,13 +184,13 @@ class AblationConfig(BenchmarkConfig):
     """The text file."""
     steps: int = 500
     """Steps of each training."""
-    seeds: int = 2
+    n_seeds: int = 2
     """Trainings a row."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.steps >= 20, "steps", self.steps, "give at least 20")
-        check(self.seeds >= 1, "seeds", self.seeds, "give at least 1")
+        check(self.n_seeds >= 1, "n_seeds", self.n_seeds, "give at least 1")
 
 
 class LadderConfig(AblationConfig):
@@ -216,13 +216,13 @@ def parts(config: AblationConfig) -> Outcome:
 def _ablation(rows: list[Any], config: AblationConfig, name: str, title: str) -> Outcome:
     from transformer_from_scratch import ablation
 
-    results, maps = ablation.run_rows(rows, config.data, config.steps, range(config.seed, config.seed + config.seeds))
+    results, maps = ablation.run_rows(rows, config.data, config.steps, range(config.seed, config.seed + config.n_seeds))
     if config.save:
         folder = Path(__file__).parent / "results"
         ablation.draw_curves(results, folder / f"{name}.png", title)
         ablation.draw_maps([row["change"] for row in results], maps, folder / f"{name}_attention.png")
     losses = {re.sub(r"\W+", "_", row["change"].lower()).strip("_"): row["val_loss"] for row in results}
-    return Outcome({**losses, "steps": config.steps, "seeds": config.seeds}, results)
+    return Outcome({**losses, "steps": config.steps, "seeds": config.n_seeds}, results)
 
 
 def _train(data: str, architecture: str, seed: int, max_seconds: float | None, **shape: Any) -> dict[str, Any]:

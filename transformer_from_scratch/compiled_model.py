@@ -93,7 +93,10 @@ class CompiledModel:
         self.length = 0
 
     def read(self, tokens: list[int]) -> np.ndarray:
-        """Take the next tokens in, at least one; the scores (V,) of the one after them."""
+        """Take the next tokens in, at least one; the scores (V,) of the one after them.
+
+        Raises ValueError for no tokens, unknown ones, or more than there is room for.
+        """
         first, room = self.length, self._context - self.length
         # Compiled loops read from wherever an index points, even past the end of an array.
         if not (0 < len(tokens) <= room and 0 <= min(tokens) and max(tokens) < self._vocabulary):

@@ -137,6 +137,7 @@ def learning_rate_factor(step: int, progress: float, config: TrainingConfig) -> 
 def set_learning_rate(
     optimizers: list[torch.optim.Optimizer], step: int, progress: float, config: TrainingConfig
 ) -> None:
+    """Bring every group to its own peak times what the schedule says."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * learning_rate_factor(step, progress, config)

@@ -144,6 +144,7 @@ class Encoder(nn.Module):
         self.final_norm = _final_norm(config)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`mask` (B, 1, 1, T) hides padding, see `attention.padding_mask`."""
         for block in self.blocks:
             x, _ = block(x, mask=mask)
         return self.final_norm(x)
@@ -211,7 +212,8 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Token ids (B, T) -> logits (B, T, V) and, on request, each block's attention weights (B, H, T, T).
 
-        With `caches`, one a block, the tokens are those that come after the cached ones.
+        With `caches`, one a block, the tokens are those that come after the cached ones. Raises ValueError for more
+        tokens than the context holds.
         """
         first = caches[0].length if caches else 0
         if first + tokens.size(1) > self.config.context:
@@ -248,6 +250,7 @@ class TokenEmbedding(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
+        """`first` is the position of the first token, past 0 where a cache holds the ones before."""
         x = self.tokens(tokens) * self.scale
         return self.dropout(x if self.positions is None else self.positions(x, first))
 

@@ -21,7 +21,7 @@ class Comparison:
     other: str
     n: int
     difference: float  # of the accuracies
-    low: float  # paired bootstrap interval of the difference, for this pair alone
+    low: float  # 95 % paired bootstrap interval of the difference, for this pair alone
     high: float
     only_model_right: int
     only_other_right: int
@@ -30,12 +30,7 @@ class Comparison:
 
 
 def compare_models(
-    labels: np.ndarray,
-    predictions: Mapping[str, np.ndarray],
-    reference: str | None = None,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
+    labels: np.ndarray, predictions: Mapping[str, np.ndarray], reference: str | None = None
 ) -> list[Comparison]:
     """Compare each model with the `reference`, or all pairs without one: predicted classes (N,) by model name.
 
@@ -57,7 +52,7 @@ def compare_models(
     comparisons = []
     for (model, other), (p, only_model, only_other), p_holm in zip(pairs, tests, corrected, strict=True):
         difference = right[model].astype(float) - right[other]
-        gap = bootstrap_interval(difference, resamples=resamples, level=level, seed=seed)
+        gap = bootstrap_interval(difference)
         comparisons.append(
             Comparison(model, other, len(labels), gap.estimate, gap.low, gap.high, only_model, only_other, p, p_holm)
         )

@@ -17,14 +17,12 @@ from bert_sentiment_analysis.evaluation.picture_data import (
     INK,
     ORANGE,
     SHADES,
-    ModelScore,
     cell_texts,
     class_name,
     coverage_bottom,
     domain_name,
     domain_range,
     domain_table,
-    reach,
     reliability_corner,
     row_shares,
     same_domain,
@@ -234,45 +232,6 @@ def domain_map(scores: Mapping[str, Mapping[str, float | None]], language: Langu
     return figure.update_layout(
         **heat_map_axes(phrase("sentiment.tested_on", language), phrase("sentiment.trained_on", language)),
         height=90 + 58 * len(rows),
-    )
-
-
-def model_comparison(rows: Sequence[ModelScore], measure: str, language: Language) -> go.Figure:
-    """A dot for each model in the order given, with its interval; published scores are hollow. `measure`: the axis."""
-    figure = go.Figure()
-    for published, key in ((False, "sentiment.measured"), (True, "sentiment.published")):
-        chosen = [row for row in rows if row.published == published]
-        if not chosen:
-            continue
-        above, below = zip(*(reach(row) for row in chosen), strict=True)
-        no_interval = np.isnan([above, below]).all()
-        figure.add_scatter(
-            x=[row.score for row in chosen],
-            y=[row.name for row in chosen],
-            error_x=None if no_interval else {"array": above, "arrayminus": below, "thickness": 2, "width": 5},
-            mode="markers+text",
-            text=[f"{row.score:.3f}" for row in chosen],
-            textposition="top center",
-            marker={
-                "size": 11,
-                "color": ORANGE if published else BLUE,
-                "symbol": "diamond-open" if published else "circle",
-                "line": {"width": 2},
-            },
-            name=phrase(key, language),
-            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-        )
-    return figure.update_layout(
-        xaxis_title=measure,
-        yaxis={
-            "type": "category",
-            "categoryorder": "array",
-            "categoryarray": [row.name for row in rows],
-            "range": [len(rows) - 0.5, -0.7],  # the first on top
-        },
-        legend={"orientation": "h", "y": 1 + 40 / (60 + 46 * len(rows))},
-        showlegend=True,
-        height=150 + 46 * len(rows),
     )
 
 

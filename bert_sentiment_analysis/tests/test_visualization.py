@@ -8,7 +8,7 @@ import pytest
 from bert_sentiment_analysis.evaluation import png_figures, visualization
 from bert_sentiment_analysis.evaluation.calibration import RiskCoverage, calibration, risk_coverage
 from bert_sentiment_analysis.evaluation.metrics import RocCurve, classification_metrics
-from bert_sentiment_analysis.evaluation.visualization import ModelScore
+from bert_sentiment_analysis.evaluation.picture_data import ModelScore, reach
 from shared.phrases import LANGUAGES
 
 CONFUSION = [[8, 2], [3, 87]]
@@ -52,7 +52,6 @@ def every_figure(texts, roc, language):
         visualization.roc_curves({"a": roc, "b": roc}, language),
         visualization.risk_coverage_curves({"a": risk_coverage(*texts)}, language, target=0.95),
         visualization.domain_map(DOMAINS, language),
-        visualization.model_comparison(SCORES, "r", language),
     ]
 
 
@@ -152,22 +151,8 @@ def test_the_domain_map_has_what_was_trained_on_in_rows_and_frames_the_same_doma
     assert (heat.zmin, heat.zmax) == (0.5, 1)
 
 
-def test_published_scores_are_set_apart_and_the_first_model_is_on_top():
-    figure = visualization.model_comparison(SCORES, "accuracy", "en")
-    ours, theirs = figure.data
-    assert (list(ours.y), list(theirs.y)) == (["majority", "ours"], ["theirs"])
-    assert ours.marker.symbol != theirs.marker.symbol
-    np.testing.assert_allclose(numbers(ours.error_x.array), [np.nan, 0.01])
-    np.testing.assert_allclose(numbers(ours.error_x.arrayminus), [np.nan, 0.02])
-    assert theirs.error_x.array is None
-    assert list(figure.layout.yaxis.categoryarray) == ["majority", "ours", "theirs"]
-    low, high = figure.layout.yaxis.range
-    assert low > high, "Plotly counts categories upwards"
-
-
 def test_an_interval_that_ends_at_zero_is_kept():
-    (drawn,) = visualization.model_comparison([ModelScore("a", -0.1, -0.2, 0.0)], "r", "en").data
-    assert (drawn.error_x.array[0], drawn.error_x.arrayminus[0]) == pytest.approx((0.1, 0.1))
+    assert reach(ModelScore("a", -0.1, -0.2, 0.0)) == pytest.approx((0.1, 0.1))
 
 
 def test_models_are_told_apart_by_dash_as_well_as_by_colour(roc):
@@ -180,7 +165,6 @@ def test_nothing_to_draw_is_an_empty_picture(language):
     assert visualization.reliability_diagram({}, language).data
     assert visualization.roc_curves({}, language).data
     assert not visualization.risk_coverage_curves({}, language).data
-    assert not visualization.model_comparison([], "accuracy", language).data
 
 
 def test_every_picture_is_written_as_png_and_repeats_byte_for_byte(texts, roc, tmp_path):

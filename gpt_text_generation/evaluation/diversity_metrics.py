@@ -98,7 +98,8 @@ def self_bleu(texts: Sequence[Sequence[str]], longest: int = LONGEST_N) -> float
     An n-gram counts as often as it stands in that other text which has it most often (Papineni et al. 2002). Where no
     n-gram of a length is found, the precision 0 would make all 0; as sacrebleu does, it is halved from that of one
     match for every such length. To look into each pair of texts would take N * N; it is enough to know of every n-gram
-    in which text it stands most often, and how often in the next.
+    in which text it stands most often, and how often in the next. Raises ValueError for a single text, and for texts
+    of different lengths.
     """
     if len(texts) < 2 or len({len(tokens) for tokens in texts}) != 1:
         raise ValueError("self-BLEU needs two texts or more, all of one length: cut them first")

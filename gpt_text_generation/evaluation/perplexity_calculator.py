@@ -124,11 +124,6 @@ def score_ids(
     return _score(model, ids, list(windows(len(ids), context, stride)), batch, bf16, on_progress)
 
 
-def score_text(model: "TransformersModel", text: str, **how: Any) -> Score:
-    """`score_ids` of a text."""
-    return score_ids(model, model.encode(text), **how)
-
-
 def choose_bf16(model: "TransformersModel", ids: Sequence[int], context: int, stride: int) -> "Choice":
     """Whether bf16 may compute this perplexity: measured on the first windows, where the processor gains by it."""
     from shared.devices import Choice, choose_precision

@@ -167,7 +167,10 @@ class VoteStore:
         return Shown(pair, prompt, (text_a, text_b) if first == "a" else (text_b, text_a))
 
     def vote(self, rater: str, pair: int, better: Literal["first", "second", "tie"], reason: str = "") -> bool:
-        """Keep an answer on a pair that this rater was shown. A second answer is not taken; returns whether it was."""
+        """Keep an answer on a pair that this rater was shown. A second answer is not taken; returns whether it was.
+
+        Raises ValueError for a pair that this rater was not shown.
+        """
         with self._transaction(writes=True) as base:
             found = base.execute("SELECT first FROM votes WHERE pair = ? AND rater = ?", (pair, rater)).fetchone()
             if found is None:

@@ -48,7 +48,7 @@ def test_more_answers_than_there_are_cannot_be_drawn(k):
 def test_the_line_counts_what_was_solved(scripted, tmp_path):
     wrong = "\n    return None"
     model = scripted({"def perimeter": [RIGHT, wrong, RIGHT], "": [wrong, wrong, wrong]})
-    config = CodeBenchmarkConfig(samples=2, n_problems=1, hostile=False, run=str(tmp_path))
+    config = CodeBenchmarkConfig(samples=2, n_problems=1, hostile=False, output=str(tmp_path))
     outcome = code(config, model)
     result = outcome.result
     assert result["n_problems"] == 3
@@ -78,7 +78,7 @@ def test_what_is_answered_is_not_asked_again_unless_a_setting_changed(scripted, 
         return real(prompts, **how)
 
     model.generate = dies
-    settings = {"samples": 0, "n_problems": 1, "hostile": False, "run": str(tmp_path)}
+    settings = {"samples": 0, "n_problems": 1, "hostile": False, "output": str(tmp_path)}
     with pytest.raises(KeyboardInterrupt):
         code(CodeBenchmarkConfig(**settings), model)
     assert len(list(tmp_path.glob("*.json"))) == 2
@@ -96,7 +96,7 @@ def test_the_ranking_sees_the_examples_only(scripted, tmp_path):
     file.write_text(json.dumps(PROBLEM))
     # Both hold the example; the wrong one is shorter, which the scripted model takes for likelier.
     model = scripted({"": ["\n    return 2 * x + 0 * 1", "\n    return x"]})
-    config = HumanEvalConfig(data=str(file), samples=1, run=str(tmp_path / "run"))
+    config = HumanEvalConfig(data=str(file), samples=1, output=str(tmp_path / "run"))
     outcome = code(config, model)
     assert outcome.result["pass_at_1"] == 1.0
     assert outcome.result["pass_at_1_ranked"] == 0.0
@@ -107,7 +107,7 @@ def test_published_models_stand_beside_ours_on_humaneval_only_and_each_has_a_sou
     file = tmp_path / "set.jsonl"
     file.write_text(json.dumps(PROBLEM))
     model = scripted({"": ["\n    return 2 * x"]})
-    rows = code(HumanEvalConfig(data=str(file), samples=0, run=str(tmp_path / "run")), model).rows
+    rows = code(HumanEvalConfig(data=str(file), samples=0, output=str(tmp_path / "run")), model).rows
     assert [row["model"] for row in rows] == ["smollm2", "GPT-Neo 125M", "PolyCoder 160M", "CodeParrot 110M"]
     assert len({tuple(row) for row in rows}) == 1, "one table has the same columns in every row"
     assert all(0 < row["pass_at_1"] < row["pass_at_10"] < 0.1 and "https://" in row["source"] for row in PUBLISHED_ROWS)
@@ -115,7 +115,7 @@ def test_published_models_stand_beside_ours_on_humaneval_only_and_each_has_a_sou
 
 @pytest.mark.usefixtures("every_guard")
 def test_an_empty_name_of_a_set_is_our_own_suite_by_name_too(scripted, tmp_path):
-    config = HumanEvalConfig(data="", samples=0, n_problems=1, run=str(tmp_path))
+    config = HumanEvalConfig(data="", samples=0, n_problems=1, output=str(tmp_path))
     assert code(config, scripted({"": ["\n    return 0"]})).result["problems"] == "our own suite"
 
 
@@ -123,7 +123,7 @@ def test_an_empty_name_of_a_set_is_our_own_suite_by_name_too(scripted, tmp_path)
 def test_the_hostile_programs_are_counted(scripted, tmp_path, monkeypatch):
     programs = [each for each in code_benchmark.hostile_programs() if each.name in ("loopback", "environment")]
     monkeypatch.setattr(code_benchmark, "hostile_programs", lambda: programs)
-    config = CodeBenchmarkConfig(samples=0, n_problems=1, run=str(tmp_path))
+    config = CodeBenchmarkConfig(samples=0, n_problems=1, output=str(tmp_path))
     result = code(config, scripted({"": ["\n    return 0"]})).result
     assert (result["hostile_programs"], result["escapes"]) == (2, 0)
 

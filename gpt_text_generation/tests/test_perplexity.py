@@ -14,7 +14,6 @@ from gpt_text_generation.evaluation.perplexity_calculator import (
     main,
     measure,
     score_ids,
-    score_text,
     windows,
 )
 from gpt_text_generation.speed_benchmark import plain_loop
@@ -88,7 +87,7 @@ def test_a_model_that_knows_nothing_has_the_vocabulary_as_perplexity(tiny_langua
     with torch.no_grad():
         for weights in model.network.parameters():
             weights.zero_()
-    found = score_text(model, TEXT, context=32, stride=16)
+    found = score_ids(model, model.encode(TEXT), context=32, stride=16)
     assert found.perplexity == pytest.approx(model.vocabulary, rel=1e-5)
     n_tokens, n_bytes = len(model.encode(TEXT)), len(TEXT.encode())
     first = len(model.decode(model.encode(TEXT)[:1]).encode())
@@ -149,7 +148,7 @@ def test_the_program_ends_with_one_json_line(folder, tmp_path, capsys):
     main(["--file", str(file), "--model", folder, "--context", "64", "--stride", "32", "--precision", "fp32"])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     model = load_language_model(folder, "transformers")
-    expected = score_text(model, TEXT, context=64, stride=32)
+    expected = score_ids(model, model.encode(TEXT), context=64, stride=32)
     assert result["perplexity"] == pytest.approx(expected.perplexity, rel=1e-5)
     assert result["n_tokens"] == len(model.encode(TEXT)) and result["tokens_per_s"] > 0
     assert np.isclose(result["bits_per_byte"], expected.bits_per_byte, rtol=1e-5)

@@ -9,6 +9,7 @@ import pytest
 
 from gpt_text_generation import strategies as module
 from gpt_text_generation.decoding import generation_configs, settings_for
+from gpt_text_generation.evaluation.samples import Sample
 from gpt_text_generation.strategies import (
     GRIDS,
     HUMAN,
@@ -16,6 +17,7 @@ from gpt_text_generation.strategies import (
     StrategiesConfig,
     described,
     distance,
+    measure_block,
     openings,
     strategies,
     summary,
@@ -81,10 +83,29 @@ def test_openings_are_long_reviews_cut_in_two_and_no_two_blocks_share_one(model,
         openings(StrategiesConfig(blocks=2, openings=50, prompt_tokens=6, new_tokens=20), model)
 
 
+def test_an_opening_is_the_review_without_what_the_web_page_added(model, monkeypatch):
+    text = "Ji&#345;&iacute; &amp; the cat<br /><br />sat on the mat and the dog ran after the cat"
+    monkeypatch.setattr(module, "load_examples", lambda name: [Example(text)] * 9)
+    config = StrategiesConfig(blocks=2, openings=3, prompt_tokens=6, new_tokens=9)
+    ((sample, *_), *_) = openings(config, model)
+    assert "Jiří & the cat sat on the mat and the dog ran".startswith(sample.prompt + sample.text)
+
+
 def test_distance_is_zero_for_the_same_and_adds_up():
     human = dict.fromkeys(MEASURES, 0.5) | {"perplexity": 20.0}
     assert distance(human, human) == 0
     assert distance(human | {"rep_4": 0.7, "perplexity": 10.0}, human) == pytest.approx(0.2 + math.log(2))
+
+
+def test_one_text_that_is_long_enough_is_told_of_and_not_measured(model):
+    """self-BLEU of a single text is none, and was once subtracted."""
+    groups = {
+        HUMAN: [Sample("the cat sat on the mat", "and", HUMAN)] * 3,
+        "greedy 0": [Sample(text, "and", "greedy 0") for text in ("the", "the cat sat on the mat", "a cat")],
+    }
+    encoder = SimpleNamespace(encode=lambda texts: np.ones((len(texts), 1)))
+    with pytest.raises(UserError, match="--openings 3: only 1 text of greedy 0 is long enough"):
+        measure_block(groups, model, encoder)
 
 
 def test_intervals_by_hand():
@@ -103,7 +124,7 @@ def test_the_whole_comparison_and_it_goes_on_where_it_was_killed(
     tiny_language_model, reviews, encoder, tmp_path, monkeypatch
 ):
     how = {"model": str(tiny_language_model("llama")), "blocks": 2, "openings": 3, "prompt_tokens": 6, "new_tokens": 20}
-    config = StrategiesConfig(**how, run=str(tmp_path / "run"))
+    config = StrategiesConfig(**how, output=str(tmp_path / "run"))
     outcome = strategies(config)
     assert [row["strategy"] for row in outcome.rows] == [*GRIDS, HUMAN]
     for row in outcome.rows:
@@ -128,7 +149,7 @@ def test_the_chosen_settings_are_those_nearest_to_people(tiny_language_model, re
     monkeypatch.setattr(module, "measure_block", scores)
     monkeypatch.setattr(module, "write_all", lambda model, prompts, *_, **how: ["x"] * len(prompts))
     how = {"model": str(tiny_language_model("llama")), "blocks": 2, "openings": 2, "prompt_tokens": 6, "new_tokens": 20}
-    rows = {row["strategy"]: row for row in strategies(StrategiesConfig(**how, run=str(tmp_path))).rows}
+    rows = {row["strategy"]: row for row in strategies(StrategiesConfig(**how, output=str(tmp_path))).rows}
     assert rows["greedy"]["settings"] == described("greedy", GRIDS["greedy"][2])
     assert rows["sampling"]["settings"] == described("sampling", GRIDS["sampling"][3])
     assert rows["nucleus"]["settings"] == described("nucleus", {})  # all alike: the first

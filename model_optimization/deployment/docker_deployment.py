@@ -156,7 +156,10 @@ def copy_files(stage: Sequence[tuple[str, str]], app: Path) -> None:
 
 
 def run_image(stage: Sequence[tuple[str, str]], app: Path, python: Path, models: Path) -> dict[str, Any]:
-    """Start the image's command in its folder, check its health, classify, and stop it."""
+    """Start the image's command in its folder, check its health, classify, and stop it.
+
+    Raises UserError where the server does not start within a minute.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

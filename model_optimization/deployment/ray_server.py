@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from model_optimization.config import PROJECT
+from model_optimization.deployment.fastapi_server import LOOPBACK
 from shared.config import check, parse_config
 from shared.errors import UserError, run_program
 from shared.logging import get_logger, setup_logging
@@ -45,7 +46,7 @@ class RayConfig:
     queue_requests: int = 200
     """Requests that a replica takes at once; as many more may wait, what is beyond is refused with 503."""
     host: str = "127.0.0.1"
-    """Address to listen at."""
+    """Address to listen at; no key is asked for here, so others belong behind a proxy that asks for one."""
     port: int = 8000
     """Port to listen at."""
     address: str | None = None
@@ -55,6 +56,7 @@ class RayConfig:
         for name in ("replicas", "threads", "token_budget", "queue_requests"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "give at least 1")
         check(0 <= self.collect_ms <= 1000, "collect_ms", self.collect_ms, "give 0 to 1000")
+        check(0 < self.port < 65536, "port", self.port, "give one from 1 to 65535")
 
 
 def build(config: RayConfig, models: Path) -> Any:
@@ -112,6 +114,8 @@ def build(config: RayConfig, models: Path) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(RayConfig, argv, prog=f"python -m {PROJECT}.deployment.ray_server")
     setup_logging()
+    if config.host not in LOOPBACK:
+        log.warning("--host %s: no key is asked for: everybody who reaches this machine may ask", config.host)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

@@ -1,0 +1,1 @@
+"""Small models that learn what a larger one answers."""

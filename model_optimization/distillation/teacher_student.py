@@ -215,6 +215,7 @@ def distil(teacher: "Subject", config: DistilConfig, folder: Path) -> "Subject":
 
 
 def parse_layers(text: str) -> list[int]:
+    """`0,2,5` as numbers of layers. Raises UserError for anything else."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:

@@ -141,7 +141,10 @@ def summarise(samples: Sequence[Sample], seconds: float) -> dict[str, Any]:
 
 
 def measure(config: LoadConfig, bodies: Sequence[bytes], rate: float) -> dict[str, Any]:
-    """A row for this rate: what `summarise` gives, and of a server of ours what its own numbers tell."""
+    """A row for this rate: what `summarise` gives, and of a server of ours what its own numbers tell.
+
+    Raises UserError where the time was too short for a single request.
+    """
     asyncio.run(offer(config.url, bodies, rate, 1.0, config.seed + 1))
     before = server_numbers(config.url)
     gc.collect()
@@ -150,6 +153,8 @@ def measure(config: LoadConfig, bodies: Sequence[bytes], rate: float) -> dict[st
         samples = asyncio.run(offer(config.url, bodies, rate, config.seconds, config.seed))
     finally:
         gc.enable()
+    if not samples:
+        raise UserError(f"--seconds {config.seconds:g}: not one request fell into them at {rate:g}/s: give more")
     return {"rate": rate, **summarise(samples, config.seconds), **spent(before, server_numbers(config.url))}
 
 
@@ -212,7 +217,10 @@ def load_bodies(dataset: str, seed: int = 0) -> list[bytes]:
 
 
 def pin(core: int | None) -> str:
-    """Run this process on one core only, where the system can; says what was done."""
+    """Run this process on one core only, where the system can; says what was done.
+
+    Raises UserError for a core that this process may not use.
+    """
     if not hasattr(os, "sched_setaffinity"):
         return "no core of its own: this system cannot pin"
     cores = sorted(os.sched_getaffinity(0))

@@ -51,6 +51,7 @@ def whiten(vectors: np.ndarray) -> np.ndarray:
     """The directions (M + N, at most 50) in which vectors (M + N, D) differ most, each with variance 1.
 
     A classifier's vectors differ most by what it answers, which would drown what a text is about.
+    Raises UserError where all vectors are the same.
     """
     if np.ptp(vectors, axis=0).max() == 0:
         raise UserError("all texts of reference and window are the same to the classifier: give texts that differ")

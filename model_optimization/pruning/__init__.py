@@ -1,0 +1,1 @@
+"""Leave weights out: single ones, and whole heads and neurons."""

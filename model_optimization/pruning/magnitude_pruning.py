@@ -89,6 +89,7 @@ def sensitivity(subject: "Subject", dataset: str, sparsities: Sequence[float], b
 
 
 def parse_shares(text: str) -> list[float]:
+    """`0.3,0.5` as shares. Raises UserError for anything else."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:

@@ -167,6 +167,13 @@ def test_a_server_that_is_too_slow_for_any_load_is_told():
     assert best is None and rows[-1]["rate"] == 2.0
 
 
+def test_a_time_too_short_for_one_request_is_told():
+    """The search once compared the latency of nothing with its limit."""
+    config = LoadConfig(url=f"http://127.0.0.1:{free_port()}", rate=0.001, seconds=0.5)
+    with pytest.raises(UserError, match="--seconds 0.5: not one request fell into them at 0.001/s"):
+        measure(config, [b"{}"], config.rate)
+
+
 @pytest.mark.parametrize(
     "url", ["http://192.168.0.7:8000", "http://example.org", "http://0.0.0.0:80", "127.0.0.1:8000"]
 )

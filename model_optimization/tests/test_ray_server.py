@@ -11,12 +11,13 @@ from collections import Counter
 
 import pytest
 
+from model_optimization.deployment import ray_server
 from model_optimization.deployment.ray_server import RayConfig, main
 from shared.config import parse_config
 from shared.errors import UserError
 
 
-@pytest.mark.parametrize("flag", ["replicas", "threads", "token_budget", "queue_requests", "collect_ms"])
+@pytest.mark.parametrize("flag", ["replicas", "threads", "token_budget", "queue_requests", "collect_ms", "port"])
 def test_a_bad_setting_is_one_clear_line(flag):
     with pytest.raises(UserError, match=f"--{flag}") as caught:
         parse_config(RayConfig, [f"--{flag}=-1"])
@@ -27,6 +28,16 @@ def test_without_ray_the_remedy_is_told(monkeypatch, two_models):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="make setup EXTRAS=scale"):
         main(["--models", str(two_models)])
+
+
+@pytest.mark.parametrize("host, warned", [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_an_address_that_others_reach_is_warned_of(monkeypatch, two_models, host, warned):
+    said = []
+    monkeypatch.setattr(ray_server.log, "warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="no Ray Serve"):
+        main(["--models", str(two_models), "--host", host])
+    assert any("no key is asked for" in line for line in said) == warned
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ class JointTrainingConfig(PhotoTrainingConfig):
     """Passes over the photos."""
     batch_size: int = 512
     """Photos in a step, each compared with the captions of all others."""
-    lr: float = 1e-3
+    learning_rate: float = 1e-3
     """Highest learning rate."""
     weight_decay: float = 0.05
     """Of the matrices."""
@@ -133,9 +133,9 @@ def learn(
     matrices = [weight for weight in towers.parameters() if weight.ndim > 1]
     others = [weight for weight in towers.parameters() if weight.ndim < 2]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": [*others, sharpness]}]
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.lr, total_steps=config.epochs * steps_an_epoch, pct_start=0.1
+        optimizer, config.learning_rate, total_steps=config.epochs * steps_an_epoch, pct_start=0.1
     )
     averaged = [weight.detach().clone() for weight in towers.parameters()]
     towers.train()

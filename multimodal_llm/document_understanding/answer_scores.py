@@ -9,9 +9,9 @@ times. So the place is scored beside it, by the intersection over union of the b
 from collections.abc import Sequence
 
 from multimodal_llm.document_understanding.document import Line
-from multimodal_llm.document_understanding.rows import compact, surround
+from multimodal_llm.document_understanding.rows import compact
 from multimodal_llm.document_understanding.text_metrics import edit_distance
-from shared.reading_order import Rectangle
+from shared.reading_order import Rectangle, around
 
 ANLS_THRESHOLD = 0.5
 SAME_PLACE = 0.5  # intersection over union, as usual in detection
@@ -54,7 +54,7 @@ def places_of(answer: str, lines: Sequence[Line]) -> list[Rectangle]:
         if (at := text.find(wanted)) >= 0 and wanted:
             places.append(_share(line.box, at / len(text), (at + len(wanted)) / len(text)))
         elif len(text) > 1 and wanted.startswith(text) and (boxes := _over_lines(wanted, ordered[number:])):
-            places.append(surround(boxes))
+            places.append(around(boxes))
     return places
 
 

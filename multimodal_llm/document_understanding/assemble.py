@@ -13,7 +13,7 @@ import numpy as np
 from multimodal_llm.document_understanding.block_detector import FoundBlock
 from multimodal_llm.document_understanding.document import RUNNING, Block, Line
 from multimodal_llm.document_understanding.tables import find_table, read_table
-from shared.reading_order import Rectangle, reading_order, rows_of
+from shared.reading_order import Rectangle, around, reading_order, rows_of
 
 WITHIN = 0.5  # share of a line that a block must cover to hold it
 INSIDE = 0.8  # share of a block in a surer one from which on it is a part of it, not a block
@@ -142,9 +142,3 @@ def covered(box: Rectangle, by: Rectangle) -> float:
     width, height = min(box[2], by[2]) - max(box[0], by[0]), min(box[3], by[3]) - max(box[1], by[1])
     area = (box[2] - box[0]) * (box[3] - box[1])
     return max(width, 0) * max(height, 0) / area if area > 0 else 0.0
-
-
-def around(boxes: Sequence[Rectangle]) -> Rectangle:
-    """The smallest box around boxes."""
-    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)

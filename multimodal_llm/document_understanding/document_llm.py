@@ -12,10 +12,10 @@ from typing import Any
 
 from multimodal_llm.document_understanding.document import Page, Word
 from multimodal_llm.document_understanding.document_qa import Answer, abstain, check_question, no_text
-from multimodal_llm.document_understanding.rows import compact, surround
+from multimodal_llm.document_understanding.rows import compact
 from multimodal_llm.document_understanding.text_metrics import edit_distance
 from shared.endpoint import Endpoint
-from shared.reading_order import Rectangle
+from shared.reading_order import Rectangle, around
 
 NOT_THERE = "NOT IN THE DOCUMENT"
 INSTRUCTION = (
@@ -76,7 +76,7 @@ def find_words(text: str, pages: Sequence[Page]) -> tuple[int, Rectangle, float]
                 continue
             likeness = 1.0 if said == wanted else 1.0 - edit_distance(said, wanted) / max(len(wanted), 1)
             if likeness >= 1.0 - MISREAD and (best is None or likeness > best[2]):
-                best = page.number, surround(word.box for word in run), likeness
+                best = page.number, around(word.box for word in run), likeness
                 if likeness == 1.0:
                     return best
     return best

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from multimodal_llm.document_understanding.document import Page, Word
 from multimodal_llm.document_understanding.document_qa import Answer, abstain, check_question, no_text
-from multimodal_llm.document_understanding.rows import join, surround
+from multimodal_llm.document_understanding.rows import join
 from shared.devices import choose_device
 from shared.errors import UserError, reason_of
 from shared.hub import resolve_model
-from shared.reading_order import Rectangle
+from shared.reading_order import Rectangle, around
 from shared.runs import read_json
 
 GRID = 1000  # the models' coordinates
@@ -99,7 +99,7 @@ class LayoutModel:
             return abstain(no_text(pages) if not any(page.lines for page in pages) else "the model points at nothing")
         span, page, words = best
         chosen = words[span.first : span.last + 1]
-        box = surround(word.box for word in chosen)
+        box = around(word.box for word in chosen)
         return Answer(
             join(word.text for word in chosen), page.number, box, span.probability, "where the model points at"
         )

@@ -17,11 +17,11 @@ from multimodal_llm.document_understanding.rows import (
     join,
     overlap,
     part,
-    surround,
     together,
     united,
 )
 from multimodal_llm.document_understanding.written_values import find_amounts, find_dates
+from shared.reading_order import around
 
 HEAD_LINES = 16
 """Rows from the top among which the issuer is looked for."""
@@ -294,7 +294,7 @@ def _buyer_lines(head: Sequence[Sequence[Piece]]) -> set[Piece]:
             column = label.box
             if label.text.rstrip().endswith((":", "：")) and place + 1 < len(row):
                 buyers.add(row[place + 1])
-                column = surround([column, row[place + 1].box])
+                column = around([column, row[place + 1].box])
             floor = label.box[3]
             for below in head[number + 1 : number + 8]:
                 under = [line for line in below if overlap(line.box, column) > 0.3]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from multimodal_llm.document_understanding.document import Line, Page, Word
-from shared.reading_order import Rectangle, rows_of
+from shared.reading_order import Rectangle, around, rows_of
 
 WIDE_WHITE = 1.5  # in heights of the line: between two words there is a third of this
 STRAY_ACCENTS = 0.01  # of a page's letters: fewer are dirt above a letter, not a language that has them
@@ -57,7 +57,7 @@ def _tables_in_a_column(page: Page) -> set[int]:
     """The numbers of the table blocks that are narrow beside the text: what stands next to them is no row of theirs."""
     if not page.lines:
         return set()
-    left, _, right, _ = surround(line.box for line in page.lines)
+    left, _, right, _ = around(line.box for line in page.lines)
     return {
         number
         for number, block in enumerate(page.blocks)
@@ -101,7 +101,7 @@ def split(line: Line, page: int) -> list[Piece]:
     if len(groups) == 1:
         return [Piece(line.text, line.box, line.score, page)]
     return [
-        Piece(join(word.text for word in g), surround(word.box for word in g), min(word.score for word in g), page)
+        Piece(join(word.text for word in g), around(word.box for word in g), min(word.score for word in g), page)
         for g in groups
     ]
 
@@ -125,7 +125,7 @@ def _continues(left: Piece, right: Piece) -> bool:
 def united(pieces: Sequence[Piece]) -> Piece:
     """Pieces as one, in the order given."""
     text = join(piece.text for piece in pieces)
-    return Piece(text, surround(p.box for p in pieces), min(p.score for p in pieces), pieces[0].page)
+    return Piece(text, around(p.box for p in pieces), min(p.score for p in pieces), pieces[0].page)
 
 
 def part(piece: Piece, start: int, end: int) -> Piece:
@@ -145,12 +145,6 @@ def join(texts: Iterable[str]) -> str:
             joined += " "
         joined += text
     return joined
-
-
-def surround(boxes: Iterable[Rectangle]) -> Rectangle:
-    """The smallest box around all of them."""
-    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def overlap(one: Rectangle, other: Rectangle) -> float:

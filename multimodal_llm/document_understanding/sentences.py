@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from multimodal_llm.document_understanding.document import RUNNING, Line, Page
-from multimodal_llm.document_understanding.rows import Piece, join, surround
+from multimodal_llm.document_understanding.rows import Piece, join
+from shared.reading_order import around
 
 FEWEST_WORDS, MOST_WORDS = 5, 80  # of a sentence; a Chinese one has twice as many characters
 MOST_NUMBERS = 0.25  # of a sentence's words; rows of a receipt that were run together have more, and many colons
@@ -62,5 +63,5 @@ def _cut(lines: Sequence[Line], page: int) -> Iterator[Piece]:
             last = max(n for n, start in enumerate(starts) if start < end)
             under = lines[first : last + 1]
             score = min(line.score for line in under)
-            yield Piece(sentence, surround(line.box for line in under), score, page)
+            yield Piece(sentence, around(line.box for line in under), score, page)
         begin = end

@@ -13,6 +13,7 @@ import numpy as np
 from multimodal_llm.document_understanding.document import Line, Word
 from shared.errors import UserError, describe_os_error
 from shared.ocr_recognition import is_unspaced
+from shared.reading_order import around
 
 DPI = 150  # of a PDF's page as a picture
 LONGEST_SIDE = 2000  # pixels of it
@@ -223,17 +224,12 @@ def _apart(letter: str, following: str) -> bool:
 
 
 def _line(words: list[list[Letter]]) -> Line:
-    found = [Word("".join(letter for letter, _ in word), _box(word), 1.0) for word in words]
+    found = [Word("".join(letter for letter, _ in word), around(box for _, box in word), 1.0) for word in words]
     text = found[0].text
     for before, word in zip(found, found[1:], strict=False):
         close = word.box[0] - before.box[2] < WORD_GAP * (word.box[3] - word.box[1])
         text += word.text if close and _apart(before.text[-1], word.text[0]) else f" {word.text}"
-    return Line(text, _box([letter for word in words for letter in word]), 1.0, tuple(found))
-
-
-def _box(letters: list[Letter]) -> tuple[float, float, float, float]:
-    lefts, tops, rights, bottoms = zip(*(box for _, box in letters), strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
+    return Line(text, around(box for word in words for _, box in word), 1.0, tuple(found))
 
 
 def _picture_share(page: Any, area: float) -> float:

@@ -34,7 +34,7 @@ class ShapesConfig:
     """Passes over the pictures."""
     batch_size: int = 32
     """Pictures in a step."""
-    lr: float = 1e-3
+    learning_rate: float = 1e-3
     """Highest learning rate."""
     seed: int = 0
     """Seed of everything random."""
@@ -74,8 +74,8 @@ def train(config: ShapesConfig) -> dict[str, Any]:
     pixels = processor(images=[load_image(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
 
     steps = config.epochs * -(-len(pixels) // config.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, pct_start=0.1)
     done = 0
     with Timer() as timer, progress_bar("tiny BLIP", steps) as update:
         for epoch in range(config.epochs):

@@ -84,7 +84,7 @@ def test_training_brings_photos_that_it_never_saw_to_their_captions():
     learnt, unseen = pairs_of(240), pairs_of(40, seed=1)
     towers = Towers(TINY)
     before = scores_of(towers.eval(), unseen)
-    learn(towers, learnt, JointTrainingConfig(data="", epochs=12, batch_size=48, lr=3e-3, average=0.5))
+    learn(towers, learnt, JointTrainingConfig(data="", epochs=12, batch_size=48, learning_rate=3e-3, average=0.5))
     after = scores_of(towers, unseen)
     assert after["t2i_r1"] > max(0.5, 3 * before["t2i_r1"])
     assert after["i2t_r1"] > 0.5

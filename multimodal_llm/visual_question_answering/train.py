@@ -8,7 +8,7 @@ before training. What is measured at the end is calibrated on pictures and rewor
 part is looked at once, after that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from multimodal_llm.visual_question_answering.config import PROJECT, VqaTrainingConfig
@@ -27,9 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print_result({"run": str(run.path), **run_training(config, run)})
 
 
-def run_training(
-    config: VqaTrainingConfig, run: RunFolder, on_step: Callable[[int], None] = lambda step: None
-) -> dict[str, Any]:
+def run_training(config: VqaTrainingConfig, run: RunFolder) -> dict[str, Any]:
     """Train, calibrate, save and score. Returns the summary, which is in the folder too."""
     from multimodal_llm.visual_question_answering.calibration import calibrate
     from multimodal_llm.visual_question_answering.evaluation import evaluate
@@ -39,7 +37,7 @@ def run_training(
 
     with Timer() as timer:
         trainer = Trainer(config)
-        trainer.train(run, on_step)
+        trainer.train(run)
         system = ShapesVqa(trainer.model.eval(), trainer.reader, **calibrate(trainer))
     system.save(run.path, trainer.train_ids())
     scores = evaluate(system, config.data, config.seed)

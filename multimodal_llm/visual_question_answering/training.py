@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ class Trainer:
         read = self.reader.read(texts)
         self.words = Words(read.vectors.to(self.device), read.mask.to(self.device))
 
-    def train(self, run: RunFolder, on_step: Callable[[int], None] = lambda step: None) -> None:
+    def train(self, run: RunFolder) -> None:
         """All epochs; the loss goes to the run's metrics."""
         config, model = self.config, self.model
         steps_each = math.ceil(len(self.training) / config.batch_pictures)
@@ -122,7 +122,6 @@ class Trainer:
                         run.log_metrics({"step": step, "epoch": step / steps_each, **numbers})
                         log.info("step %d of %d: loss %.3f, right %.3f", step, total, numbers["loss"], right)
                     update(done=step)
-                    on_step(step)
 
     def losses(self, pictures: Sequence[int]) -> tuple[Tensor, Tensor, float]:
         """The cross-entropy of the answers, that of the gate, and the share of right answers, for these pictures."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from qa_system.document_processor.documents import PageStatus
 from qa_system.document_processor.errors import Unreadable
 from qa_system.document_processor.page_lines import Line, Piece, lines_in_order
-from shared.reading_order import Rectangle
+from shared.reading_order import Rectangle, around
 
 FEW_LETTERS = 200  # on a page that a picture covers: its text layer is perhaps a stamp, the text is in the picture
 PICTURE_SHARE = 0.4  # of the page, from which on a picture may be a scan
@@ -130,7 +130,7 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
         if words:
             middle = indices[len(indices) // 2]  # the first may be the small number of a footnote
             size, bold = _letter_size(text, middle), _is_bold(text, middle)
-            box = turn_box(_around(boxes), quarter, width, height)
+            box = turn_box(around(boxes), quarter, width, height)
             found.setdefault(quarter, []).append(Piece(words, box, size or box[3] - box[1], bold))
         for gathered in (letters, boxes, indices):
             gathered.clear()
@@ -198,11 +198,6 @@ def turn_box(box: Rectangle, quarters: int, width: float, height: float) -> Rect
         box = (top, width - right, bottom, width - left)
         width, height = height, width
     return box
-
-
-def _around(boxes: list[Rectangle]) -> Rectangle:
-    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _is_below(before: Rectangle, box: Rectangle) -> bool:

@@ -5,7 +5,6 @@ learned is then brought into the low-rank form that ships: the differences of th
 singular values, and the adapter is trained on, with the whole network as its teacher (arXiv 1503.02531).
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -132,9 +131,8 @@ def train_stage(
     teachers: Sequence[SpanNetwork] = (),
     bf16: bool = False,
     on_progress: Callable[[float, float], None] = lambda done, loss: None,
-    deadline: float = float("inf"),
 ) -> None:
-    """Train the weights that are free. `examples(epoch)` gives those of each pass; `deadline` is a `time.monotonic`."""
+    """Train the weights that are free. `examples(epoch)` gives those of each pass."""
     torch.manual_seed(seed)
     random = Random(seed)
     device = next(network.parameters()).device
@@ -156,9 +154,8 @@ def train_stage(
         if epoch:
             batches = Batches(cutter, examples(epoch), device)
         for rows in batches.order(settings.batch_size, random):
-            if step >= n_steps or time.monotonic() > deadline:
-                network.eval()
-                return
+            if step >= n_steps:
+                break
             ids, types, mask, places, counts = batches[rows]
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 teacher = None

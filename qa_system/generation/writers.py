@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from qa_system.retrieval.text_analysis import is_han
 from shared.endpoint import Endpoint
+from shared.errors import UserError
 from shared.language_model import load_language_model
 from shared.streaming import Stream
 
@@ -30,8 +31,17 @@ class LocalWriter:
         return len(self.model.encode(text, start=False))
 
     def write(self, messages: Messages, most: int, stop: Stop) -> Iterator[str]:
-        """The pieces of the answer. Where the prompt is longer than the window, its beginning is cut off."""
-        ids = self.model.encode(self.model.chat(messages))[-(self.model.context - most) :]
+        """The pieces of the answer. Where the prompt is longer than the window, its beginning is cut off.
+
+        Raises UserError where the answer alone would fill the window.
+        """
+        room = self.model.context - most
+        if room < 1:
+            raise UserError(
+                f"--max_new_tokens {most}: leaves no room for a question in the window of {self.model.context}: "
+                "give fewer"
+            )
+        ids = self.model.encode(self.model.chat(messages))[-room:]
         yield from Stream(self.model.session(), ids, max_new_tokens=most, cancelled=stop)
 
 

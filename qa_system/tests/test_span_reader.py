@@ -1,6 +1,7 @@
 """The reader: its windows point at the right words, it learns, its adapter computes what the whole network did."""
 
 import json
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -258,21 +259,29 @@ def test_questions_without_an_answer_leave_open_how_right_the_answers_are():
     assert found == {"exact_match": None, "f1": None, "auroc_span": None, "auroc_verifier": None, "auroc": None, "n": 1}
 
 
-@pytest.mark.slow
-@pytest.mark.network
-def test_the_command_trains_goes_on_and_says_what_it_was_trained_on(encoder, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def short_training(encoder, monkeypatch):
+    """Trainings of seconds, whose stores need no packaged model."""
+    from qa_system import answer_benchmark
     from qa_system.evaluation import squad
-    from qa_system.generation import reader_stages, train_reader
-    from qa_system.generation.reader import Reader
+    from qa_system.generation import reader_stages
     from qa_system.retrieval.dense_retrieval import Embedder
     from qa_system.tests.conftest import HashedWords
-    from shared.leaks import load_ids, text_id
 
     monkeypatch.setattr(reader_stages, "QUESTIONS", {"learning_rate": 3e-3, "epochs": 2})
     monkeypatch.setattr(reader_stages, "STUDENT", {"learning_rate": 3e-3, "epochs": 2, "negatives": 0.5, "cloze": 0.5})
-    fill = squad.fill_store
-    hashed = Embedder("hashed", HashedWords(), 16, "v1", True, 256)
-    monkeypatch.setattr(squad, "fill_store", lambda folder, texts: fill(folder, texts, hashed))
+    monkeypatch.setattr("shared.assets.asset_path", lambda name: encoder)  # only its tokenizer is asked for
+    fill, hashed = squad.fill_store, Embedder("hashed", HashedWords(), 16, "v1", True, 256)
+    for module in (squad, answer_benchmark):
+        monkeypatch.setattr(module, "fill_store", lambda folder, texts, embedding=None: fill(folder, texts, hashed))
+
+
+@pytest.mark.slow
+def test_the_command_trains_goes_on_and_says_what_it_was_trained_on(encoder, short_training, tmp_path, capsys):
+    from qa_system.generation import train_reader
+    from qa_system.generation.reader import Reader
+    from shared.leaks import load_ids, text_id
+
     file, output = squad_file(tmp_path / "squad.json"), tmp_path / "reader"
     options = ["--data", str(file), "--output", str(output), "--hold_out", "true", "--practice", "none"]
     options += ["--folds", "2", "--teachers", "1", "--encoder", str(encoder), "--rank", "4", "--device", "cpu"]
@@ -290,3 +299,26 @@ def test_the_command_trains_goes_on_and_says_what_it_was_trained_on(encoder, tmp
     before = (output / "reader.safetensors").read_bytes()
     train_reader.main(options)
     assert (output / "reader.safetensors").read_bytes() == before  # nothing was trained again
+
+
+@pytest.mark.slow
+def test_a_benchmark_that_trains_anew_scores_the_articles_it_left_out(encoder, short_training, tmp_path, monkeypatch):
+    from qa_system.answer_benchmark import AnswersConfig, measure_answers
+    from qa_system.generation import train_reader
+
+    file = squad_file(tmp_path / "squad.json")
+    read = json.loads(file.read_text(encoding="utf-8"))
+    for number, article in enumerate(read["data"]):
+        for place, paragraph in enumerate(article["paragraphs"]):
+            paragraph["context"] += f" {number} {place} ."  # else the same is asked of every article
+            paragraph["qas"][0]["question"] += f" {number} {place}"
+    file.write_text(json.dumps(read), encoding="utf-8")
+    how = {"practice": "none", "folds": 2, "teachers": 1, "encoder": str(encoder), "rank": 4, "device": "cpu"}
+    monkeypatch.setattr(train_reader, "TrainReaderConfig", partial(train_reader.TrainReaderConfig, **how))
+    monkeypatch.chdir(tmp_path)
+    config = AnswersConfig(data=str(file), generator="none", train=True)
+    first = measure_answers(config).result
+    assert first["n_excluded"] == 24 and first["n"] + first["n_unanswerable"] == 12
+    weights = tmp_path / "runs" / "qa_system" / "reader-squad-0" / "reader.safetensors"
+    before = weights.read_bytes()
+    assert measure_answers(config).result == first and weights.read_bytes() == before  # nothing was trained again

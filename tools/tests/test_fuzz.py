@@ -6,7 +6,8 @@ import pytest
 
 from shared.errors import UserError
 from tools.fuzz import damaged, fuzz
-from tools.fuzz_parsers import PARSERS, text_file
+from tools.fuzz_case import text_file
+from tools.fuzz_parsers import PARSERS
 
 # Numbers of examples that gave a traceback, or several lines.
 FOUND = {

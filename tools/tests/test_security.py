@@ -80,6 +80,19 @@ def test_secrets_are_compared_in_constant_time():
     assert any(named(call.func) == "hmac.compare_digest" for _, call in nodes(ast.Call))
 
 
+def test_secrets_among_settings_are_no_part_of_their_repr():
+    """What is shown of an object in a message or a log is its repr."""
+    shown = []
+    for where, node in nodes(ast.ClassDef):
+        settings = any("kw_only" in ast.unparse(each) for each in node.decorator_list)
+        for line in node.body if settings else ():
+            if isinstance(line, ast.AnnAssign) and named(line.target).endswith(SECRETS):
+                shown += (
+                    [] if line.value and "repr=False" in ast.unparse(line.value) else [f"{where} {named(line.target)}"]
+                )
+    assert shown == []
+
+
 def test_servers_and_pages_listen_on_this_machine_alone_and_do_not_show_their_keys():
     from model_optimization.deployment import fastapi_server
     from qa_system.app import fastapi_api

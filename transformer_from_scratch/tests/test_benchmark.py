@@ -16,7 +16,7 @@ def run(monkeypatch, capsys, *arguments: str) -> dict:
 
 
 def test_parity_ends_with_the_contracts_keys(monkeypatch, capsys):
-    result = run(monkeypatch, capsys, "parity", "--seeds", "1")
+    result = run(monkeypatch, capsys, "parity", "--n_seeds", "1")
     assert {"max_abs_diff_mha", "max_abs_diff_encoder", "max_abs_diff_gpt2", "seconds", "seed", "threads"} <= set(
         result
     )
