@@ -94,7 +94,7 @@ def sentiment(folder: Path) -> dict[str, Any]:
 
 def begin_captioner(given: Path) -> None:
     load("multimodal_llm.image_captioning.train", "multimodal_llm.image_captioning.training")
-    load("multimodal_llm.image_captioning.captioner", "multimodal_llm.image_captioning.views")
+    load("multimodal_llm.image_captioning.small_captioner", "multimodal_llm.image_captioning.views")
     import torch
 
     from multimodal_llm.image_encoder import EfficientNetLite2, ImageEncoder
