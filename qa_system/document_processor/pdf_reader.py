@@ -13,6 +13,7 @@ import re
 import statistics
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +120,10 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
     to_shown = _to_shown(page)
     turned = page.get_rotation() // 90
     found: dict[int, list[Piece]] = {}
-    loose = raw.FS_RECTF()
+    # Thrice for each character: pypdfium2's own object, and a name looked up in a module, would take half the time.
+    handle, loose = text.raw, raw.FS_RECTF()
+    place = ctypes.byref(loose)
+    unicode_of, box_of, angle_of = raw.FPDFText_GetUnicode, raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetCharAngle
     letters: list[str] = []
     boxes: list[Rectangle] = []
     indices: list[int] = []
@@ -136,16 +140,16 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
             gathered.clear()
 
     for index in range(text.count_chars()):
-        letter = clean(raw.FPDFText_GetUnicode(text, index))
+        letter = clean(unicode_of(handle, index))
         if letter in ("", "\n"):
             broken = broken or letter == "\n"
             continue
         if letter == " ":
             letters.append(" ")  # white space has no place of its own
             continue
-        raw.FPDFText_GetLooseCharBox(text, index, ctypes.byref(loose))
+        box_of(handle, index, place)
         box = to_shown(loose.left, loose.bottom, loose.right, loose.top)
-        runs = (round(raw.FPDFText_GetCharAngle(text, index) / QUARTER) + turned) % 4
+        runs = (round(angle_of(handle, index) / QUARTER) + turned) % 4
         if runs == 0 and boxes and not broken and _is_below(boxes[-1], box):
             # Written downwards: columns from right to left are rows once the page is turned.
             runs = 1
@@ -161,6 +165,7 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
     return found
 
 
+@cache
 def clean(code: int) -> str:
     """A character as it goes into the text: ligatures and radicals spelled out, what has no meaning left out."""
     if code in (0x0A, 0x0D):
