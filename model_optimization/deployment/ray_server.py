@@ -21,7 +21,7 @@ import numpy as np
 from model_optimization.config import PROJECT
 from model_optimization.deployment.fastapi_server import LOOPBACK
 from shared.config import check, parse_config
-from shared.errors import UserError, run_program
+from shared.errors import UserError, reason_of, run_program
 from shared.logging import get_logger, setup_logging
 
 log = get_logger(__name__)
@@ -121,8 +121,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         import ray
         from ray import serve
     except ImportError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"no Ray Serve ({reason}): run `make setup EXTRAS=scale`, or use fastapi_server") from error
+        remedy = "run `make setup EXTRAS=scale`, or use fastapi_server"
+        raise UserError(f"no Ray Serve ({reason_of(error)}): {remedy}") from error
     if config.models:
         models = Path(config.models).resolve()
     else:
