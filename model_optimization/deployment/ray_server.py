@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from model_optimization.config import PROJECT
-from model_optimization.deployment.fastapi_server import LOOPBACK
 from shared.config import check, parse_config
 from shared.errors import UserError, reason_of, run_program
+from shared.http_server import warn_where_open
 from shared.logging import get_logger, setup_logging
 
 log = get_logger(__name__)
@@ -114,8 +114,7 @@ def build(config: RayConfig, models: Path) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(RayConfig, argv, prog=f"python -m {PROJECT}.deployment.ray_server")
     setup_logging()
-    if config.host not in LOOPBACK:
-        log.warning("--host %s: no key is asked for: everybody who reaches this machine may ask", config.host)
+    warn_where_open(config.host, None, "ask")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
