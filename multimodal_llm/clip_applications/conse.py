@@ -67,6 +67,7 @@ class Meanings:
     """
 
     def __init__(self, reader: TextEncoder, templates: Sequence[str], mean: np.ndarray, names: np.ndarray) -> None:
+        """`mean` (D,) is what all names share, `names` (C, D) the classes' vectors without it."""
         self.reader, self.templates, self.mean = reader, tuple(templates), mean
         self.names = plain_names()
         self.name_vectors = names
