@@ -26,7 +26,8 @@ import numpy as np
 from PIL import Image
 
 from multimodal_llm.image_encoder import CLASSIFIER_SIDE, ImageEncoder, class_names
-from shared.assets import ASSETS, asset_path
+from shared.asset_table import ASSETS
+from shared.assets import asset_path
 from shared.files import atomic_path
 from shared.runs import read_json
 from shared.text_encoder import WIDTH, TextEncoder, load_text_encoder
