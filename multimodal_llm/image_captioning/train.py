@@ -169,9 +169,9 @@ def _both_stages(
     config: TrainConfig, run: RunFolder, model: Any, data: Any, test: Any, vocabulary: Any, stop_at: float
 ) -> bool:
     """Leave the averaged weights of the last stage in the model; False where the time was up before."""
+    from multimodal_llm.image_captioning.checkpoint import Checkpoint
     from multimodal_llm.image_captioning.reward import CiderReward
     from multimodal_llm.image_captioning.training import (
-        Checkpoint,
         SentenceStage,
         Unfinished,
         WordStage,

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from multimodal_llm.caption import CaptionConfig, caption
 from multimodal_llm.caption_benchmark import CaptionsConfig, captions, unseen
 from multimodal_llm.image_captioning.captioner import load_captioner
+from multimodal_llm.image_captioning.checkpoint import Checkpoint
 from multimodal_llm.image_captioning.flickr import load_photos
 from multimodal_llm.image_captioning.train import TrainConfig, train
-from multimodal_llm.image_captioning.training import Checkpoint
 from multimodal_llm.image_captioning.views import MIRRORED, PLAIN, see
 from multimodal_llm.image_encoder import ImageEncoder
 from multimodal_llm.photo_training import see_views, take_photos
