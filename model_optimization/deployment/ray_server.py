@@ -9,7 +9,6 @@ served by starting the program again with it: Ray replaces replica by replica.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from shared.config import check, parse_config
 from shared.errors import UserError, reason_of, run_program
 from shared.http_server import warn_where_open
 from shared.logging import get_logger, setup_logging
+from shared.ray_cluster import connect
 
 log = get_logger(__name__)
 
@@ -115,9 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(RayConfig, argv, prog=f"python -m {PROJECT}.deployment.ray_server")
     setup_logging()
     warn_where_open(config.host, None, "ask")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
         from ray import serve
     except ImportError as error:
         remedy = "run `make setup EXTRAS=scale`, or use fastapi_server"
@@ -128,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from model_optimization.deployment.default_model import default_models
 
         models = default_models()
-    ray.init(address=config.address, include_dashboard=False, log_to_driver=False)
+    ray = connect(config.address, include_dashboard=False)
     serve.start(http_options={"host": config.host, "port": config.port})
     try:
         serve.run(build(config, models))
