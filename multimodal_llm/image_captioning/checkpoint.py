@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Step:
     """Optimizer, learning rate, precision and averaged weights of a stage."""
 
-    def __init__(self, model: CaptionModel, stage: Stage, n_photos: int) -> None:
+    def __init__(self, model: CaptionModel, stage: "Stage", n_photos: int) -> None:
         self.model, self.device, self.lr, self.done = model.train(), model.word_places.device.type, stage.lr, 0
         self.steps = stage.epochs * -(-n_photos // stage.photos_a_step)
         self.parameters = list(model.parameters())
