@@ -103,7 +103,8 @@ def ks(reference: np.ndarray, window: np.ndarray) -> Evidence:
 
 
 def psi(reference: np.ndarray, window: np.ndarray) -> Evidence:
-    """Sum of (w - r) ln(w / r) over bins that the reference (M,) fills evenly, r and w the shares of it and of (N,).
+    """Sum of (w - r) ln(w / r) over bins that the reference (M,) fills evenly, r and w the shares in a bin of it
+    and of the window (N,).
 
     Without a shift it is (1/M + 1/N) times a chi-squared variable with a degree less than bins (Yurdakul and Naranjo,
     Journal of Risk Model Validation 2020). The usual limits of .1 and .25 know nothing of M and N. Each bin counts
