@@ -20,14 +20,11 @@ from typing import Any, NamedTuple
 from qa_system.document_processor.documents import PageStatus
 from qa_system.document_processor.errors import Unreadable
 from qa_system.document_processor.page_lines import Line, Piece, lines_in_order
+from shared.pdf_pages import is_scan, picture_of
 from shared.reading_order import Rectangle, around
 
-FEW_LETTERS = 200  # on a page that a picture covers: its text layer is perhaps a stamp, the text is in the picture
-PICTURE_SHARE = 0.4  # of the page, from which on a picture may be a scan
 UNREADABLE_SHARE = 0.3  # of the characters, from which on a text layer is taken for rubbish
 PIECE_GAP = 0.8  # white between two pieces, in letter sizes
-OCR_DPI = 150
-OCR_LONGEST_SIDE = 2000  # pixels
 FAINTEST_INK = 16  # of 255 shades of grey
 LINE_END_HYPHEN = "\x02"  # pdfium's mark for a hyphen at the end of a line
 UNKNOWN = "\ufffd"  # stands for a character whose font does not say what it is
@@ -95,7 +92,7 @@ def _read_page(page: Any, number: int, ocr: bool) -> ReadPage:
     why = ""
     if rubbish > UNREADABLE_SHARE * letters:
         why = "the fonts of its text layer do not say which letters they draw"
-    elif letters < FEW_LETTERS and _picture_share(page, width * height) > PICTURE_SHARE:
+    elif is_scan(page, letters):
         why = "the page is a picture"
     elif letters == 0 and ocr and not _is_blank(page):
         why = "the page is drawn, without text"
@@ -251,17 +248,6 @@ def _lines(found: dict[int, list[Piece]], width: float, height: float) -> list[L
     return lines
 
 
-def _picture_share(page: Any, area: float) -> float:
-    """The share of the page that its pictures take."""
-    from pypdfium2 import raw
-
-    taken = 0.0
-    for picture in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
-        left, bottom, right, top = picture.get_bounds()
-        taken += (right - left) * (top - bottom)
-    return taken / max(area, 1e-6)
-
-
 def _is_blank(page: Any) -> bool:
     import numpy as np
 
@@ -271,8 +257,8 @@ def _is_blank(page: Any) -> bool:
 def _recognise(page: Any, width: float, height: float) -> list[Line]:
     from shared.ocr import read_picture
 
-    scale = min(OCR_DPI / 72, OCR_LONGEST_SIDE / max(width, height, 1))
-    read = read_picture(page.render(scale=scale, rev_byteorder=True).to_numpy()[:, :, :3])
+    picture, scale = picture_of(page)
+    read = read_picture(picture)
     size = (width, height) if read.turns % 2 == 0 else (height, width)
     boxes: list[Any] = [tuple(edge / scale for edge in line.box) for line in read.lines]
     usual = statistics.median([bottom - top for _, top, _, bottom in boxes] or [0])
