@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gpt_text_generation.evaluation.perplexity_calculator import choose_bf16, load_torch_model, score_ids
+from gpt_text_generation.evaluation.perplexity_calculator import load_torch_model, score_in
 from shared.benchmark import Benchmark, BenchmarkConfig, Outcome
 from shared.config import check
 from shared.datasets import load_examples, mix_labels, read_text
 from shared.errors import UserError
-from shared.logging import get_logger, progress_bar
+from shared.logging import progress_bar
 from shared.timing import Timer, time_in_pairs
 
 if TYPE_CHECKING:
     from shared.language_model import TransformersModel
-
-log = get_logger(__name__)
 
 # The prompt to continue: long enough to be one, short enough that writing is what is measured.
 PROMPT = (
@@ -169,16 +167,9 @@ def perplexity(config: PerplexityBenchmarkConfig) -> Outcome:
 
 def _ours(config: PerplexityBenchmarkConfig, model: "TransformersModel", ids: Sequence[int]) -> tuple[Any, str]:
     """What the program does, the choice of precision included."""
-    precision, reason = choose_bf16(model, ids, config.context, config.stride)
-    log.info("computing in %s: %s", precision, reason)
-    how: dict[str, Any] = {
-        "context": config.context,
-        "stride": config.stride,
-        "batch": config.batch_size,
-        "bf16": precision == "bf16",
-    }
+    how = {"context": config.context, "stride": config.stride, "batch": config.batch_size}
     with progress_bar("ours", len(ids) - 1) as update:
-        return score_ids(model, ids, **how, on_progress=update), precision
+        return score_in("auto", model, ids, **how, on_progress=update)
 
 
 def plain_loop(model: "TransformersModel", ids: Sequence[int], context: int, stride: int) -> float:

@@ -174,7 +174,10 @@ async def _clients(config: FaultsConfig, url: str, bodies: list[bytes], right: l
 
 
 def kills(config: FaultsConfig, models: Path, bodies: list[bytes]) -> dict[str, Any]:
-    """Two workers of uvicorn, of which one is killed again and again: `lost` are requests whose connection broke."""
+    """Two workers of uvicorn, of which one is killed again and again: `lost` are requests whose connection broke.
+
+    Raises UserError where there is no /proc to find the workers in.
+    """
     if not Path("/proc/self/task").is_dir():
         raise UserError("the kill test finds the workers in /proc, which this system does not have: run it on Linux")
     port = free_port()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from model_optimization.runtime import ONNX, Engine, Variant, batches, write_settings
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 
 MODEL = "model.xml"
 
@@ -57,7 +57,7 @@ def open_openvino(file: Path, threads: int | None) -> Engine:
     try:
         compiled = openvino.compile_model(file, "CPU", options)
     except RuntimeError as error:
-        raise UserError(f"{file}: OpenVINO cannot load it ({str(error).splitlines()[0]}): make it anew") from error
+        raise UserError(f"{file}: OpenVINO cannot load it ({reason_of(error)}): make it anew") from error
     request = compiled.create_infer_request()
 
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from shared.config import build
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.files import write_json, write_text
 from shared.runs import read_json
 
@@ -160,6 +160,6 @@ def _open_onnx(file: Path, threads: int | None) -> Engine:
             str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=[SLOW_FUSION]
         )
     except Exception as error:  # the library's own kinds, all of them plain
-        reason = str(error).strip().splitlines()[0].replace(str(file), "the file")
+        reason = reason_of(error).replace(str(file), "the file")
         raise UserError(f"{file}: ONNX Runtime cannot load it ({reason}): make the variant anew") from error
     return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]

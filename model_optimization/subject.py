@@ -25,7 +25,7 @@ from model_optimization.families import (
     read_weights,
 )
 from shared.config import build
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.files import atomic_path, write_json, write_text
 from shared.hub import resolve_model
 from shared.leaks import TRAIN_IDS, load_ids
@@ -117,18 +117,12 @@ def _reading(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def fill(shape: Shape, weights: Weights, source: Path) -> Classifier:
     """A classifier of this shape with these weights. Raises UserError where they do not fit."""
     try:
         model = Classifier(shape)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{source}: its shape is none ({_first_line(error)}): restore the folder's own files"
-        ) from error
+        raise UserError(f"{source}: its shape is none ({reason_of(error)}): restore the folder's own files") from error
     expected = {name: weight.shape for name, weight in model.state_dict().items()}
     found = {name: weight.shape for name, weight in weights.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))

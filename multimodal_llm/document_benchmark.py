@@ -116,7 +116,8 @@ def score_fields(pages: "dict[str, Page]", examples: list[dict[str, Any]]) -> di
 def score_answers(pages: "dict[str, Page]", examples: list[dict[str, Any]], file: Path) -> dict[str, Any]:
     """ANLS and the answers' places; and how often it is said that a receipt does not tell what it does not tell.
 
-    The place counts where the annotation's lines hold the answer, at any of the places where it stands.
+    The place counts where the annotation's lines hold the answer, at any of the places where it stands. Raises
+    UserError where the file of questions cannot be read.
     """
     from multimodal_llm.document_understanding.answer_scores import (
         SAME_PLACE,

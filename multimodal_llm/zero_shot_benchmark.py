@@ -134,6 +134,8 @@ def ranks_in_folds(
 ) -> np.ndarray:
     """The rank of the true one of 100 labels of which no class was known: ten fixed tenths of the classes are taken out
     in turn, names and logits, and the photos of their classes are labelled with their names only.
+
+    `names` and `labels` (C, D) are vectors of the class names, `logits` (N, C) and `truth` (N,) of the photos.
     """
     fold = np.random.default_rng(0).permutation(len(names)) % FOLDS
     found = np.empty(len(truth), dtype=int)
@@ -149,7 +151,10 @@ def ranks_in_folds(
 def reject_rates(
     scores: np.ndarray, truth: np.ndarray, least: float, reported: np.ndarray, seed: int
 ) -> dict[str, float]:
-    """Lists of 20 labels at random, with the true one and without it: how often the best one is said to fit."""
+    """Lists of 20 labels at random, with the true one and without it: how often the best one is said to fit.
+
+    `scores` are (N, C), `truth` (N,); of the photos those count that the mask `reported` (N,) names.
+    """
     random = np.random.default_rng(seed)
     with_truth, without = [], []
     for row, own in zip(scores, truth, strict=True):

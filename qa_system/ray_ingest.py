@@ -13,7 +13,7 @@ import numpy as np
 
 from qa_system.document_processor.stored_form import as_json, chunk_from, document_from, place_of, searched_text
 from qa_system.ingest import IngestConfig, Read
-from shared.errors import UserError
+from shared.ray_cluster import connect
 
 
 class ReadAndEncode:
@@ -39,18 +39,9 @@ class ReadAndEncode:
 
 def read_with_ray(config: IngestConfig, embedding: str, files: Sequence[Path]) -> Iterator[Read]:
     """The files as they are done, in any order. Raises UserError where Ray is not installed or does not answer."""
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("--engine ray: Ray is not installed: run `make setup EXTRAS=scale`") from error
     if not files:
         return
-    try:
-        ray.init(config.address, ignore_reinit_error=True, log_to_driver=False, logging_level="warning")
-    except ConnectionError as error:
-        raise UserError(
-            f"--address {config.address}: no Ray cluster answers there: check it, or leave it out"
-        ) from error
+    ray = connect(config.address, ignore_reinit_error=True, logging_level="warning")
     rows = ray.data.from_items([{"path": str(path)} for path in files], override_num_blocks=len(files))
     actors = ray.data.ActorPoolStrategy(size=min(config.workers, len(files)))
     done = rows.map(ReadAndEncode, fn_constructor_args=(config, embedding), compute=actors)

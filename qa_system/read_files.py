@@ -10,7 +10,8 @@ from qa_system.document_processor.reader import DocumentReader, OnPage, ReaderCo
 from qa_system.document_processor.text_splitter import SplitterConfig, split_document, token_counter
 from qa_system.ingest import IngestConfig, Read
 from qa_system.retrieval.dense_retrieval import Embedder
-from shared.assets import ASSETS, asset_path
+from shared.asset_table import ASSETS
+from shared.assets import asset_path
 from shared.errors import UserError, describe_os_error
 from shared.hub import resolve_model
 

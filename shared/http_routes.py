@@ -33,7 +33,7 @@ class ClientLeft(Exception):
 
 
 async def unless_client_leaves(answer: "asyncio.Future[Answer]", request: Request, within_s: float) -> Answer:
-    """The answer; it is cancelled where the client leaves first, or the time is over."""
+    """The answer; it is cancelled where the client leaves first (raises ClientLeft), or the time is over (a 503)."""
     leaving = asyncio.ensure_future(request.receive())
     try:
         await asyncio.wait({answer, leaving}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)

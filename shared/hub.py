@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared.assets import ASSETS, asset_path
+from shared.asset_table import ASSETS
+from shared.assets import asset_path
 from shared.errors import UserError, reason_of
 
 REACH_SECONDS = 5.0

@@ -59,6 +59,7 @@ class LanguageModel(ABC):
     backend = "none"
 
     def __init__(self, name: str, folder: Path, reason: str) -> None:
+        """Raises UserError where the folder holds no causal language model, as a subclass does for its weights."""
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
         from transformers.utils import logging as transformers_logging
 

@@ -87,7 +87,8 @@ def read_picture(picture: np.ndarray, threads: int = 0, straighten: bool = False
 
 
 def level(picture: np.ndarray, skew: float) -> np.ndarray:
-    """The picture turned counter-clockwise by some degrees, on a sheet large enough, filled up with its edge."""
+    """The picture (height, width, 3) turned counter-clockwise by so many degrees, on a sheet large enough, filled up
+    with its edge."""
     import cv2
 
     height, width = picture.shape[:2]

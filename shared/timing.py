@@ -32,6 +32,7 @@ class Timer:
 
     @property
     def seconds(self) -> float:
+        """So far, or of the whole block once it has ended. Raises RuntimeError where none began."""
         if self._start is None:
             raise RuntimeError("the timer was never started: use it as `with Timer() as timer:`")
         return (self._stop if self._stop is not None else time.perf_counter()) - self._start

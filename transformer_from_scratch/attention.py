@@ -103,7 +103,8 @@ class MultiHeadAttention(nn.Module):
     (arXiv 2104.09864). `normalise_qk` puts both on the sphere before the dot product, which bounds the scores
     (arXiv 2010.04245). `gated` lets each head turn its answer up or down, by what the asking position holds: not every
     head has something to say everywhere (arXiv 2505.06708, one gate a head). `canon_reach` above 1 mixes each value
-    with those just before it. `scale` multiplies the scores; by default it is 1 / sqrt(Dh).
+    with those just before it. `scale` multiplies the scores; by default it is 1 / sqrt(Dh). Raises ValueError where
+    `width`, `n_heads` and `n_kv_heads` do not divide.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ LEARNING_RATE, MIN_LR, WARMUP_ITERS, BETAS, WEIGHT_DECAY, GRAD_CLIP = 1e-3, 1e-4
 
 
 class NanoGPT:
-    """One training of nanoGPT's model, step by step. Raises UserError where `checkout` holds no nanoGPT."""
+    """One training of nanoGPT's model on `tokens` (N,), step by step. Raises UserError where `checkout` holds none."""
 
     def __init__(self, checkout: str, vocabulary: int, tokens: Tensor, seed: int) -> None:
         model = _import(Path(checkout) / "model.py")

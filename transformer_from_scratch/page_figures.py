@@ -234,7 +234,7 @@ def stream_growth(inside: Inspection, position: int, language: Language) -> go.F
 
 
 def distance_curve(curve: np.ndarray, language: Language) -> go.Figure:
-    """A rotary head's score by distance, from `scores_by_distance`."""
+    """A rotary head's score by distance, from `scores_by_distance`, (distances,)."""
     figure = go.Figure(
         go.Scatter(y=curve, mode="lines", line_color=BLUE, hovertemplate="%{x}: %{y:.2f}<extra></extra>")
     )

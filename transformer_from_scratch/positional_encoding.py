@@ -50,6 +50,7 @@ class LearnedEncoding(nn.Module):
         nn.init.normal_(self.table, std=0.02)
 
     def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """As `SinusoidalEncoding`'s."""
         return x + self.table[first : first + x.size(1)]
 
 
@@ -58,6 +59,7 @@ class RotaryEncoding(nn.Module):
 
     The dot product of a query at m and a key at n then depends on m - n alone: relative positions without a table.
     Pairs are (i, i + Dh/2), as in published models, not the paper's (2i, 2i + 1): the same up to a fixed reordering.
+    Raises ValueError for an odd width of a head.
     """
 
     def __init__(self, max_length: int, head_width: int, base: float = 10000.0) -> None:

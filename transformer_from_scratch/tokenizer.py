@@ -16,7 +16,8 @@ UNKNOWN = "\ufffd"  # Unicode's own replacement character, id 0
 class CharTokenizer:
     """Maps each known character to its id and back.
 
-    `characters` are those of ids 1, 2, ...; id 0 stands for all others and is never generated.
+    `characters` are those of ids 1, 2, ...; id 0 stands for all others and is never generated. Raises ValueError where
+    one is given twice.
     """
 
     def __init__(self, characters: str) -> None:

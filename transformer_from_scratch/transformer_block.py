@@ -250,7 +250,7 @@ class TokenEmbedding(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
-        """`first` is the position of the first token, past 0 where a cache holds the ones before."""
+        """Ids (B, T) to vectors (B, T, D). `first` is the first's position, past 0 where a cache holds those before."""
         x = self.tokens(tokens) * self.scale
         return self.dropout(x if self.positions is None else self.positions(x, first))
 

@@ -72,7 +72,7 @@ def domain_table(scores: Mapping[str, Mapping[str, float | None]]) -> tuple[list
 
 
 def domain_range(values: np.ndarray) -> tuple[float, float]:
-    """The scores that the lightest and the darkest shade stand for: from the tenth below the least score to 1."""
+    """The scores that the lightest and darkest shade of (rows, columns) stand for: the tenth below the least, and 1."""
     return (0.0, 1.0) if np.isnan(values).all() else (float(np.floor(np.nanmin(values) * 10) / 10), 1.0)
 
 

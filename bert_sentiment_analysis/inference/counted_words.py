@@ -13,7 +13,7 @@ from bert_sentiment_analysis.evaluation.calibration import apply_temperature, fi
 from bert_sentiment_analysis.inference.attributions import Explanation, Span
 from bert_sentiment_analysis.inference.predictor import Predictor
 from bert_sentiment_analysis.models.baselines import fit_tfidf, n_weights
-from bert_sentiment_analysis.models.bert_classifier import ClassifierSettings
+from bert_sentiment_analysis.models.classifier_settings import ClassifierSettings
 from shared.cleaning import clean
 from shared.datasets import Example
 from shared.splits import Splits

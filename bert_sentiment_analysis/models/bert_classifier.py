@@ -10,7 +10,7 @@ longer than a window is read in overlapping windows, and its answer is the mean 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import BatchEncoding
 
-from bert_sentiment_analysis.config import SETTINGS, Freeze, Head, Pooling, run_path
+from bert_sentiment_analysis.config import SETTINGS, Freeze, Head, run_path
+from bert_sentiment_analysis.models.classifier_settings import ClassifierSettings, load_settings, usual_pooling
 from bert_sentiment_analysis.models.encoders import (
     build_encoder,
     load_encoder,
@@ -30,11 +31,9 @@ from bert_sentiment_analysis.models.encoders import (
     weights_checksum,
 )
 from bert_sentiment_analysis.models.lora import add_lora, merge_lora
-from shared.config import build, check
 from shared.errors import UserError
 from shared.files import atomic_path, write_json
 from shared.logging import get_logger
-from shared.runs import read_json
 
 log = get_logger(__name__)
 
@@ -43,37 +42,6 @@ PART_NUMBERS = 8192 * 6 * 384  # tokens x layers x width: 8,192 tokens of minilm
 # fastest: smaller groups leave its multipliers idle, larger ones its cache.
 CPU_TOKENS, GPU_TOKENS = 2048, 65_536
 MODEL, ENCODER = "model.safetensors", "encoder"
-
-
-@dataclass(frozen=True)
-class ClassifierSettings:
-    """What `classifier.json` holds. With `base` only an adapter or an output layer is stored, to be put upon that.
-
-    A `partner` is the name of a run in a folder beside this one, which answers too: its answer counts by
-    `partner_weight`, this one's by the rest.
-    """
-
-    label_names: tuple[str, ...] = ("negative", "positive")
-    head: Head = "classification"
-    pooling: Pooling = "mean"
-    max_length: int = 256
-    overlap: int = 64
-    dropout: float = 0.1
-    lora_rank: int = 0
-    base: str | None = None
-    base_sha256: str | None = None
-    temperature: float = 1.0
-    abstain_below: float | None = None
-    partner: str | None = None
-    partner_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "label_names", tuple(self.label_names))  # JSON has lists only
-        check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
-
-    @property
-    def n_outputs(self) -> int:
-        return 1 if self.head == "rating" else len(self.label_names)
 
 
 Windows = list[list[int]]  # the windows of one text, each a list of token ids
@@ -125,7 +93,7 @@ class TextClassifier(nn.Module):
             log.info("windows of %d tokens, not %d: %s has no more positions", limit, max_length, model)
             max_length, overlap = limit, min(overlap, limit // 2)
         if pooling == "auto":
-            pooling = "mean" if reads_left_to_right(encoder) else _usual_pooling(folder)
+            pooling = "mean" if reads_left_to_right(encoder) else usual_pooling(folder)
         keeps_base = freeze == "encoder" or lora_rank > 0
         settings = ClassifierSettings(
             label_names=tuple(label_names),
@@ -323,27 +291,6 @@ class TextClassifier(nn.Module):
             raise UserError(f"{file}: does not fit {SETTINGS} beside it ({min(wrong)}): restore the run's own files")
         for name, tensor in here.items():
             tensor.copy_(found[name])
-
-
-def load_settings(folder: Path) -> ClassifierSettings:
-    """The settings of a saved classifier. Raises UserError where there is none."""
-    if not (folder / SETTINGS).is_file():
-        raise UserError(
-            f"{folder}: no trained classifier here ({SETTINGS} is missing): give the folder that a finished training "
-            f"printed, or finish this one by --resume {folder}; what ships is made by "
-            "`python -m bert_sentiment_analysis.shipped_weights`"
-        )
-    values = read_json(folder / SETTINGS)
-    if not isinstance(values, dict):
-        raise UserError(f"{folder / SETTINGS}: damaged, not a JSON object: restore it or train anew")
-    return build(ClassifierSettings, values)
-
-
-def _usual_pooling(folder: Path) -> Pooling:
-    """How the encoder in this folder was trained to be read: one of our runs says so, and sentence-transformers too."""
-    if (folder / SETTINGS).is_file():
-        return load_settings(folder).pooling
-    return "mean" if (folder / "1_Pooling").is_dir() else "first"
 
 
 def batches_by_budget(lengths: Sequence[int], budget: int) -> Iterator[slice]:

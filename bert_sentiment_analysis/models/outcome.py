@@ -11,7 +11,8 @@ from bert_sentiment_analysis.config import TrainingConfig
 from bert_sentiment_analysis.evaluation.calibration import abstain_band, apply_temperature, calibration, fit_temperature
 from bert_sentiment_analysis.evaluation.metrics import correlation, macro_f1
 from bert_sentiment_analysis.models.batches import predict_logits
-from bert_sentiment_analysis.models.bert_classifier import ClassifierSettings, TextClassifier
+from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from bert_sentiment_analysis.models.classifier_settings import ClassifierSettings
 from shared.cleaning import clean
 from shared.datasets import Example
 from shared.leaks import halves

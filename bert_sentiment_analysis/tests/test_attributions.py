@@ -7,7 +7,8 @@ import torch
 
 from bert_sentiment_analysis.inference import attributions
 from bert_sentiment_analysis.inference.attributions import explain
-from bert_sentiment_analysis.models.bert_classifier import ClassifierSettings, TextClassifier
+from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from bert_sentiment_analysis.models.classifier_settings import ClassifierSettings
 
 ARCHITECTURES = ["bert", "roberta", "distilbert", "albert", "llama"]
 LONG = "the plot is dull and it was bad . " * 4

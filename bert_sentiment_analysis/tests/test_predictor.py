@@ -13,7 +13,8 @@ from bert_sentiment_analysis.evaluation.calibration import apply_temperature
 from bert_sentiment_analysis.inference import predictor as predictor_module
 from bert_sentiment_analysis.inference.predictor import Predictor
 from bert_sentiment_analysis.models.batches import predict_logits
-from bert_sentiment_analysis.models.bert_classifier import ClassifierSettings, TextClassifier
+from bert_sentiment_analysis.models.bert_classifier import TextClassifier
+from bert_sentiment_analysis.models.classifier_settings import ClassifierSettings
 from shared.errors import UserError
 
 TEXTS = ["a good film", "awful", "the plot is dull and it was bad " * 20, "great", "this actor was not very good !"]

@@ -124,6 +124,24 @@ def score_ids(
     return _score(model, ids, list(windows(len(ids), context, stride)), batch, bf16, on_progress)
 
 
+def score_in(
+    precision: str,
+    model: "TransformersModel",
+    ids: Sequence[int],
+    *,
+    context: int,
+    stride: int,
+    batch: int,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> tuple[Score, str]:
+    """As `score_ids`, in fp32 or bf16, or with `auto` in what `choose_bf16` says; and which of the two it was."""
+    if precision == "auto":
+        precision, reason = choose_bf16(model, ids, context, stride)
+        log.info("computing in %s: %s", precision, reason)
+    how = {"context": context, "stride": stride, "batch": batch}
+    return score_ids(model, ids, **how, bf16=precision == "bf16", on_progress=on_progress), precision
+
+
 def choose_bf16(model: "TransformersModel", ids: Sequence[int], context: int, stride: int) -> "Choice":
     """Whether bf16 may compute this perplexity: measured on the first windows, where the processor gains by it."""
     from shared.devices import Choice, choose_precision
@@ -199,19 +217,10 @@ def measure(config: PerplexityConfig) -> dict[str, Any]:
     ids = model.encode(text)[: config.max_tokens]
     if len(ids) < 2:
         raise UserError(f"--file {config.file}: {len(ids)} tokens: the first is not scored, so give a longer text")
+    how = {"context": config.context, "stride": config.stride, "batch": config.batch_size}
     with Timer() as timer:
-        precision: str = config.precision
-        if precision == "auto":
-            precision, reason = choose_bf16(model, ids, config.context, config.stride)
-            log.info("computing in %s: %s", precision, reason)
-        how: dict[str, Any] = {
-            "context": config.context,
-            "stride": config.stride,
-            "batch": config.batch_size,
-            "bf16": precision == "bf16",
-        }
         with progress_bar("tokens", len(ids) - 1) as update:
-            score = score_ids(model, ids, **how, on_progress=update)
+            score, precision = score_in(config.precision, model, ids, **how, on_progress=update)
     return {
         "perplexity": score.perplexity,
         "bits_per_byte": score.bits_per_byte,

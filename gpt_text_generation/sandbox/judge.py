@@ -139,7 +139,10 @@ class Candidate:
             self.fault = _words(_exception(answer)) if "raised" in answer else "gives no answer that can be read"
 
     def call(self, *arguments: Any, **named: Any) -> Any:
-        """Call its function. A list, set or dictionary that it changes is changed for the caller too."""
+        """Call its function. A list, set or dictionary that it changes is changed for the caller too.
+
+        Raises what the function raised, and RuntimeError where it gave no answer that can be read.
+        """
         if self.fault is not None:
             raise RuntimeError(self.fault)
         try:

@@ -19,12 +19,10 @@ from typing import Any
 from model_optimization.config import PROJECT
 from shared.config import check, environment_flags, parse_config
 from shared.errors import run_program
-from shared.logging import get_logger, setup_logging
+from shared.http_server import serve, warn_where_open
+from shared.logging import setup_logging
 
-log = get_logger(__name__)
 PREFIX = "SERVE_"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-MOST_CONNECTIONS = 1000  # beyond them uvicorn answers 503
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,24 +81,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = [*environment_flags(ServerConfig, PREFIX, os.environ), *(sys.argv[1:] if argv is None else argv)]
     config = parse_config(ServerConfig, flags, prog=f"python -m {PROJECT}.deployment.fastapi_server")
     setup_logging()
-    if config.host not in LOOPBACK and config.api_key is None:
-        log.warning("--host %s without --api_key: everybody who reaches this machine may ask", config.host)
-    import uvicorn
-
+    warn_where_open(config.host, config.api_key, "ask")
     from model_optimization.deployment.routes import create_app, open_store
 
     app = create_app(config, open_store(config))
     gc.freeze()  # else a full collection now and then goes through all that was imported, and holds up the requests
-    uvicorn.run(
-        app,
-        host=config.host,
-        port=config.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=int(config.body_within_s + config.answer_within_s) + 1,
-    )
+    serve(app, config.host, config.port, finish_within_s=int(config.body_within_s + config.answer_within_s) + 1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ served by starting the program again with it: Ray replaces replica by replica.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from model_optimization.config import PROJECT
-from model_optimization.deployment.fastapi_server import LOOPBACK
 from shared.config import check, parse_config
-from shared.errors import UserError, run_program
+from shared.errors import UserError, reason_of, run_program
+from shared.http_server import warn_where_open
 from shared.logging import get_logger, setup_logging
+from shared.ray_cluster import connect
 
 log = get_logger(__name__)
 
@@ -114,22 +114,19 @@ def build(config: RayConfig, models: Path) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(RayConfig, argv, prog=f"python -m {PROJECT}.deployment.ray_server")
     setup_logging()
-    if config.host not in LOOPBACK:
-        log.warning("--host %s: no key is asked for: everybody who reaches this machine may ask", config.host)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    warn_where_open(config.host, None, "ask")
     try:
-        import ray
         from ray import serve
     except ImportError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"no Ray Serve ({reason}): run `make setup EXTRAS=scale`, or use fastapi_server") from error
+        remedy = "run `make setup EXTRAS=scale`, or use fastapi_server"
+        raise UserError(f"no Ray Serve ({reason_of(error)}): {remedy}") from error
     if config.models:
         models = Path(config.models).resolve()
     else:
         from model_optimization.deployment.default_model import default_models
 
         models = default_models()
-    ray.init(address=config.address, include_dashboard=False, log_to_driver=False)
+    ray = connect(config.address, include_dashboard=False)
     serve.start(http_options={"host": config.host, "port": config.port})
     try:
         serve.run(build(config, models))

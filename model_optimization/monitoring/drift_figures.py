@@ -102,7 +102,7 @@ def histograms(reference: np.ndarray, window: np.ndarray, axis: str, language: L
 
 
 def null_distribution(null: np.ndarray, observed: float, language: Language) -> go.Figure:
-    """The discrepancy of random splits, which hold no drift, and that of the true one."""
+    """The discrepancy of random splits (S,), which hold no drift, and that of the true one."""
     counts, edges = np.histogram(null, 30)
     figure = go.Figure(
         go.Bar(x=(edges[1:] + edges[:-1]) / 2, y=counts, marker_color=BLUE, name=_words("null", language))

@@ -162,6 +162,7 @@ async def sending(
 
 
 async def run(config: LiveConfig, url: str, bodies: Sequence[bytes], wish: Wish) -> None:
+    """Print what is measured, a row at a time. Raises UserError where the server does not classify texts."""
     if any(sample.status != 200 for sample in await load.offer(url, bodies, 20, 0.5)):
         raise UserError(f"--url {url}: does not classify texts as our server does: look at the address")
     async for row in watch(url, bodies, wish, config.seconds, config.seed):

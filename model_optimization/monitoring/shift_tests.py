@@ -97,12 +97,14 @@ def domain_auc(rows: np.ndarray, splits: np.ndarray, draw: np.random.Generator) 
 
 
 def ks(reference: np.ndarray, window: np.ndarray) -> Evidence:
+    """The largest gap between the shares of (M,) and of (N,) below a value."""
     found = ks_2samp(reference, window)
     return Evidence(float(found.statistic), float(found.pvalue))
 
 
 def psi(reference: np.ndarray, window: np.ndarray) -> Evidence:
-    """Sum of (w - r) ln(w / r) over bins that the reference fills evenly, r and w the shares of the two in a bin.
+    """Sum of (w - r) ln(w / r) over bins that the reference (M,) fills evenly, r and w the shares in a bin of it
+    and of the window (N,).
 
     Without a shift it is (1/M + 1/N) times a chi-squared variable with a degree less than bins (Yurdakul and Naranjo,
     Journal of Risk Model Validation 2020). The usual limits of .1 and .25 know nothing of M and N. Each bin counts
@@ -115,11 +117,11 @@ def psi(reference: np.ndarray, window: np.ndarray) -> Evidence:
 
 
 def tenths(reference: np.ndarray) -> np.ndarray:
-    """The borders of bins that the reference fills evenly: nine, or fewer where many of its values are equal."""
+    """The borders (9,) of bins that the reference (M,) fills evenly; fewer where many of its values are equal."""
     return np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
 
 
 def shares(values: np.ndarray, edges: np.ndarray, extra: float = 0.0) -> np.ndarray:
-    """The share of values in each bin, with `extra` values put into every one."""
+    """The share of values (N,) in each bin, (edges + 1,), with `extra` values put into every one."""
     counts = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) + extra
     return counts / counts.sum()

@@ -97,7 +97,8 @@ def everything(model: "Classifier") -> Parts:
 
 
 def importance(model: "Classifier", batches: "Iterable[Batch]", labels: "Tensor") -> Parts:
-    """How much the loss would change, to first order, without each head and neuron, summed over the batches.
+    """How much the loss would change, to first order, without each head and neuron, summed over batches of texts whose
+    `labels` are (N,) in all.
 
     Each layer's numbers are divided by their norm, else some layer would lose all (Michel et al., section 4.1).
     """

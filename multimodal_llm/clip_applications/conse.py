@@ -26,7 +26,8 @@ import numpy as np
 from PIL import Image
 
 from multimodal_llm.image_encoder import CLASSIFIER_SIDE, ImageEncoder, class_names
-from shared.assets import ASSETS, asset_path
+from shared.asset_table import ASSETS
+from shared.assets import asset_path
 from shared.files import atomic_path
 from shared.runs import read_json
 from shared.text_encoder import WIDTH, TextEncoder, load_text_encoder
@@ -67,6 +68,7 @@ class Meanings:
     """
 
     def __init__(self, reader: TextEncoder, templates: Sequence[str], mean: np.ndarray, names: np.ndarray) -> None:
+        """`mean` (D,) is what all names share, `names` (C, D) the classes' vectors without it."""
         self.reader, self.templates, self.mean = reader, tuple(templates), mean
         self.names = plain_names()
         self.name_vectors = names

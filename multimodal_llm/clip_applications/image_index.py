@@ -153,7 +153,7 @@ class ImageIndex:
     # What is searched
 
     def reload(self) -> None:
-        """Read the vectors from the disk as they are now."""
+        """Read the vectors from the disk as they are now. Raises UserError where the file is damaged."""
         import faiss
 
         with self._as_written():

@@ -13,7 +13,7 @@ import numpy as np
 from multimodal_llm.clip_applications.image_index import Broken, Photo
 from multimodal_llm.clip_applications.index_update import File, Seen, encode_opened, open_file
 from multimodal_llm.clip_applications.spaces import load_space
-from shared.errors import UserError
+from shared.ray_cluster import connect
 
 BATCH = 32
 
@@ -37,16 +37,9 @@ class EncodeFiles:
 
 def encode_with_ray(space: str, files: Sequence[File], workers: int = 2, address: str | None = None) -> Iterator[Seen]:
     """The files as they are done, in any order. Raises UserError where Ray is not installed or does not answer."""
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("--engine ray: Ray is not installed: run `make setup EXTRAS=scale`") from error
     if not files:
         return
-    try:
-        ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level="warning")
-    except ConnectionError as error:
-        raise UserError(f"--address {address}: no Ray cluster answers there: check it, or leave it out") from error
+    ray = connect(address, ignore_reinit_error=True, logging_level="warning")
     parts = -(-len(files) // BATCH)
     rows = ray.data.from_items([file._asdict() for file in files], override_num_blocks=parts)
     actors = ray.data.ActorPoolStrategy(size=min(workers, parts))

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from shared.assets import ASSETS
+from shared.asset_table import ASSETS
 
 DEFAULT, FREE, CHINESE = "joint", "conse", "conse-e5"
 READERS = {"conse": "minilm", "conse-e5": "e5-multilingual"}

@@ -63,7 +63,12 @@ class JointTrainingConfig(PhotoTrainingConfig):
         check(
             self.batch_size >= 2, "batch_size", self.batch_size, "give at least 2, which are compared with each other"
         )
-        check(self.epochs >= 1, "epochs", self.epochs, "give at least 1")
+        for name in ("epochs", "width", "heads", "hidden"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "give at least 1")
+        check(self.width % self.heads == 0, "heads", self.heads, f"give a divisor of the width, {self.width}")
+        check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
+        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "give a number above 0")
+        check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "give 0 or more")
         check(self.temperature > 0, "temperature", self.temperature, "give a number above 0")
         check(0 <= self.average < 1, "average", self.average, "give a share from 0 to below 1")
 

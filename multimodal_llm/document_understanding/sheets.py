@@ -13,15 +13,12 @@ import numpy as np
 from multimodal_llm.document_understanding.document import Line, Word
 from shared.errors import UserError, describe_os_error
 from shared.ocr_recognition import is_unspaced
+from shared.pdf_pages import is_scan, picture_of
 from shared.reading_order import around
 
-DPI = 150  # of a PDF's page as a picture
-LONGEST_SIDE = 2000  # pixels of it
 LEVEL = math.radians(5)  # text that runs at a larger angle is not level
 MOST_TURNED = 0.3  # share of a page's letters that may run otherwise than level; beyond, the page is read as a picture
 MOST_UNKNOWN = 0.1  # share of letters whose font does not say what they are; beyond, it is read as a picture too
-FEW_LETTERS = 200  # on a page that a picture covers: its text layer is perhaps a stamp
-PICTURE_SHARE = 0.4  # of the page, from which on a picture may be a scan
 WORD_GAP = 0.2  # white between letters, in their height, from which on they are two words, whatever the PDF says
 LINE_GAP = 1.0  # from which on they are two lines: two columns, or two cells of a table
 
@@ -144,13 +141,11 @@ def _pdf_sheet(page: Any, number: int) -> Sheet:
     width, height = page.get_size()
     if not (width > 0 and height > 0):
         return Sheet(number, fault="the page has no size")
-    scale = min(DPI / 72, LONGEST_SIDE / max(width, height))
-    picture = page.render(scale=scale, rev_byteorder=True).to_numpy()[:, :, :3]
+    picture, _ = picture_of(page)
     letters, turned = _letters(page, picture.shape[1] / width)
     unknown = sum(letter in ("\ufffd", "\x00") for letter, _ in letters)
     shown = len(letters) + turned
-    is_scan = shown < FEW_LETTERS and _picture_share(page, width * height) > PICTURE_SHARE
-    if not shown or is_scan or turned > MOST_TURNED * shown or unknown > MOST_UNKNOWN * shown:
+    if not shown or is_scan(page, shown) or turned > MOST_TURNED * shown or unknown > MOST_UNKNOWN * shown:
         return Sheet(number, np.ascontiguousarray(picture))
     return Sheet(number, np.ascontiguousarray(picture), tuple(join_letters(letters)))
 
@@ -230,14 +225,3 @@ def _line(words: list[list[Letter]]) -> Line:
         close = word.box[0] - before.box[2] < WORD_GAP * (word.box[3] - word.box[1])
         text += word.text if close and _apart(before.text[-1], word.text[0]) else f" {word.text}"
     return Line(text, around(box for word in words for _, box in word), 1.0, tuple(found))
-
-
-def _picture_share(page: Any, area: float) -> float:
-    """The share of the page that its pictures take."""
-    from pypdfium2 import raw
-
-    taken = 0.0
-    for picture in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
-        left, bottom, right, top = picture.get_bounds()
-        taken += (right - left) * (top - bottom)
-    return taken / max(area, 1e-6)

@@ -20,7 +20,11 @@ from shared.logging import format_cell, get_logger, print_result, setup_logging
 from shared.runs import RunFolder
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from multimodal_llm.image_captioning.caption_model import CaptionSettings
     from multimodal_llm.image_captioning.flickr import CaptionedPhoto
+    from multimodal_llm.image_captioning.vocabulary import Vocabulary
 
 log = get_logger(__name__)
 
@@ -81,7 +85,15 @@ class TrainConfig(PhotoTrainingConfig):
             self.word_epochs,
             "give at least 1, or a --start",
         )
-        check(0 <= self.start_share < 1, "start_share", self.start_share, "give a share from 0 to below 1")
+        for name in ("side", "width", "heads", "decoder_layers", "feed_forward", "photos_a_step"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "give at least 1")
+        check(self.width % self.heads == 0, "heads", self.heads, f"give a divisor of the width, {self.width}")
+        for name in ("encoder_layers", "sentence_epochs"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "give 0 or more")
+        for name in ("word_lr", "sentence_lr"):
+            check(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
+        for name in ("start_share", "dropout", "cell_dropout"):
+            check(0 <= getattr(self, name) < 1, name, getattr(self, name), "give a share from 0 to below 1")
         check(self.samples >= 2, "samples", self.samples, "give at least 2, which are compared with each other")
         check(0 <= self.word_weight <= 1, "word_weight", self.word_weight, "give a share from 0 to 1")
 
@@ -89,20 +101,30 @@ class TrainConfig(PhotoTrainingConfig):
 def train(config: TrainConfig) -> dict[str, Any]:
     """Train, save, and give the scores on the held-out photos.
 
-    Raises UserError for an unusable folder, and where another process trains in the output folder.
+    Raises UserError for an unusable folder, where another process trains in the output folder, and where `start` has
+    other words or another shape.
     """
+    from multimodal_llm.image_captioning.vocabulary import Vocabulary
+
     photos = take_photos(config)
+    vocabulary = Vocabulary.of((text for photo in photos for text in photo.captions), config.min_count)
+    start = _weights_of_start(config, vocabulary) if config.start else None
     with claimed_output(config) as run:
-        return _train_on(photos, config, run)
+        return _train_on(photos, vocabulary, start, config, run)
 
 
-def _train_on(photos: "list[CaptionedPhoto]", config: TrainConfig, run: RunFolder) -> dict[str, Any]:
+def _train_on(
+    photos: "list[CaptionedPhoto]",
+    vocabulary: "Vocabulary",
+    start: "dict[str, Tensor] | None",
+    config: TrainConfig,
+    run: RunFolder,
+) -> dict[str, Any]:
     import math
 
-    from multimodal_llm.image_captioning.caption_model import CaptionModel, CaptionSettings, count_parameters
+    from multimodal_llm.image_captioning.caption_model import CaptionModel, count_parameters
     from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
     from multimodal_llm.image_captioning.training import CaptionData, HeldOut, encode_captions, held_out_scores
-    from multimodal_llm.image_captioning.vocabulary import Vocabulary
     from multimodal_llm.image_encoder import ImageEncoder
     from shared.devices import choose_device, keep_freed_memory, seed_everything
     from shared.timing import Timer
@@ -111,12 +133,11 @@ def _train_on(photos: "list[CaptionedPhoto]", config: TrainConfig, run: RunFolde
     device = choose_device(config.device)
     log.info("device %s: %s", *device)
     keep_freed_memory()
-    vocabulary = Vocabulary.of((text for photo in photos for text in photo.captions), config.min_count)
 
     encoder = ImageEncoder.load(device.value)
     grids = see_views(config, encoder, photos, config.side)  # (views, photos, cells, 1280)
     chances = _probabilities(encoder, grids) if config.use_classes else None
-    settings = CaptionSettings(n_words=len(vocabulary), **{name: getattr(config, name) for name in SHAPE})
+    settings = _shape(config, vocabulary)
     held, learnt = slice(config.held_out), slice(config.held_out, None)
     words, references = encode_captions(photos[learnt], vocabulary, settings.max_words)
     data = CaptionData(
@@ -126,16 +147,16 @@ def _train_on(photos: "list[CaptionedPhoto]", config: TrainConfig, run: RunFolde
 
     seed_everything(config.seed)
     model = CaptionModel(settings).to(device.value)
-    if config.start:
-        _copy_weights(config.start, model, vocabulary)
+    if start:
+        model.load_state_dict(start)
     log.info("%s words, %s parameters", f"{len(vocabulary):,}", f"{count_parameters(model):,}")
     with Timer() as timer:
         finished = _both_stages(config, run, model, data, test, vocabulary, stop_at)
     if not finished:
         log.info("the time is up: give the same command to go on")
         return {"finished": False, "output": config.output, "seconds": timer.seconds}
-    if config.start and config.start_share:
-        _mix_with_start(config.start, config.start_share, model)
+    if start and config.start_share:
+        _mix(model, start, config.start_share)
     SmallCaptioner(model, vocabulary, encoder).save(run.path)
     scores = held_out_scores(model, test, vocabulary, beams=5) if config.held_out else {}
     result: dict[str, Any] = {f"held_out_{name}": value for name, value in scores.items()}
@@ -148,9 +169,9 @@ def _both_stages(
     config: TrainConfig, run: RunFolder, model: Any, data: Any, test: Any, vocabulary: Any, stop_at: float
 ) -> bool:
     """Leave the averaged weights of the last stage in the model; False where the time was up before."""
+    from multimodal_llm.image_captioning.checkpoint import Checkpoint
     from multimodal_llm.image_captioning.reward import CiderReward
     from multimodal_llm.image_captioning.training import (
-        Checkpoint,
         SentenceStage,
         Unfinished,
         WordStage,
@@ -193,29 +214,30 @@ def _both_stages(
     return True
 
 
-def _copy_weights(folder: str, model: Any, vocabulary: Any) -> None:
-    """Take over the weights of a captioner. Raises UserError where its words or its shape are others."""
+def _weights_of_start(config: TrainConfig, vocabulary: "Vocabulary") -> "dict[str, Tensor]":
+    """Those of the captioner to go on from. Raises UserError where its words or its shape are others."""
+    from multimodal_llm.image_captioning.caption_model import CaptionModel
     from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
 
-    before = SmallCaptioner.load(folder, "cpu")
+    assert config.start is not None
+    before = SmallCaptioner.load(config.start, "cpu")
     if before.vocabulary.words != vocabulary.words:
-        raise UserError(f"--start {folder}: learnt other words: give one that was trained on the same photos")
+        raise UserError(f"--start {config.start}: learnt other words: give one that was trained on the same photos")
     try:
-        model.load_state_dict(before.model.state_dict())
+        CaptionModel(_shape(config, vocabulary)).load_state_dict(before.model.state_dict())
     except RuntimeError as error:
-        raise UserError(f"--start {folder}: has another shape: give its width and layers as options") from error
+        remedy = "give its width and layers as options"
+        raise UserError(f"--start {config.start}: has another shape: {remedy}") from error
+    return before.model.state_dict()
 
 
-def _mix_with_start(folder: str, share: float, model: Any) -> None:
+def _mix(model: Any, start: "dict[str, Tensor]", share: float) -> None:
     """Bring the weights towards those of the start, on the straight line between (WiSE-FT, arXiv 2109.01903).
 
     What is learnt last is learnt at the cost of something else; in between is often better than either end.
     """
-    from multimodal_llm.image_captioning.small_captioner import SmallCaptioner
-
-    before = SmallCaptioner.load(folder, "cpu").model.state_dict()
     after = model.state_dict()
-    model.load_state_dict({name: after[name].lerp(before[name].to(after[name]), share) for name in after})
+    model.load_state_dict({name: after[name].lerp(start[name].to(after[name]), share) for name in after})
 
 
 SHAPE = (
@@ -229,6 +251,12 @@ SHAPE = (
     "cell_dropout",
     "use_classes",
 )
+
+
+def _shape(config: TrainConfig, vocabulary: "Vocabulary") -> "CaptionSettings":
+    from multimodal_llm.image_captioning.caption_model import CaptionSettings
+
+    return CaptionSettings(n_words=len(vocabulary), **{name: getattr(config, name) for name in SHAPE})
 
 
 def _probabilities(encoder: Any, grids: Any) -> Any:

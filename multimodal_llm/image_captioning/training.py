@@ -10,27 +10,22 @@ Sentences  Self-critical training (Rennie et al. 2017, arXiv 1612.00563): the mo
 Both keep a running average of the weights, which captions better than the last step's (arXiv 1803.05407).
 """
 
-import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from multimodal_llm.image_captioning.caption_evaluation import caption_scores, words
 from multimodal_llm.image_captioning.caption_model import CaptionModel, Picture
+from multimodal_llm.image_captioning.checkpoint import Checkpoint, Step
 from multimodal_llm.image_captioning.decoding import beam_search, sample
 from multimodal_llm.image_captioning.flickr import CaptionedPhoto
 from multimodal_llm.image_captioning.reward import CiderReward
 from multimodal_llm.image_captioning.vocabulary import END, PADDING, START, Vocabulary
 from shared.config import check
-from shared.files import atomic_path
 
 CAPTIONS = 5  # of each photo; where people wrote fewer, theirs are repeated
 PARTS = 4  # in which the sentences of a step go through the decoder: together, half of what it reads would be padding
@@ -130,14 +125,14 @@ class Unfinished(Exception):
 
 
 def learn_words(
-    model: CaptionModel, data: CaptionData, stage: WordStage, report: Report, kept: "Checkpoint | None" = None
+    model: CaptionModel, data: CaptionData, stage: WordStage, report: Report, kept: Checkpoint | None = None
 ) -> CaptionModel:
     """Train by cross-entropy and give the averaged model. After each epoch `report(stage, epoch, loss, averaged)`.
 
     With `kept` each epoch ends with a checkpoint, from which the same call goes on. Raises Unfinished at its end.
     """
 
-    def loss_of(photos: Tensor, step: _Step) -> tuple[Tensor, Tensor]:
+    def loss_of(photos: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         with step.precision():
             loss = _word_loss(model, model.look(*data.draw(photos)), data.words[photos], stage.smoothing)
         return loss, loss.detach()
@@ -151,14 +146,14 @@ def learn_sentences(
     reward: CiderReward,
     stage: SentenceStage,
     report: Report,
-    kept: "Checkpoint | None" = None,
+    kept: Checkpoint | None = None,
 ) -> CaptionModel:
     """Train by the reward of its own sentences and give the averaged model; otherwise as `learn_words`.
 
     What is reported in place of the loss is the mean reward of a sampled sentence.
     """
 
-    def loss_of(photos: Tensor, step: _Step) -> tuple[Tensor, Tensor]:
+    def loss_of(photos: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         seen = data.draw(photos)
         # Apart from the rest: autocast would keep the weights that it converts here, and their gradient be lost.
         with torch.no_grad(), step.precision():
@@ -184,11 +179,11 @@ def _learn(
     data: CaptionData,
     stage: Stage,
     report: Report,
-    kept: "Checkpoint | None",
-    loss_of: "Callable[[Tensor, _Step], tuple[Tensor, Tensor]]",
+    kept: Checkpoint | None,
+    loss_of: Callable[[Tensor, Step], tuple[Tensor, Tensor]],
 ) -> CaptionModel:
     """The epochs of a stage. `loss_of` gives the loss of some photos, and the number that the epoch reports."""
-    step = _Step(model, stage, len(data))
+    step = Step(model, stage, len(data))
     done = kept.load(step) if kept else 0
     for epoch in range(done + 1, stage.epochs + 1):
         told = []
@@ -239,89 +234,6 @@ def _by_length(sentences: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     lengths = (sentences != PADDING).sum(1)
     for rows in lengths.argsort().chunk(PARTS):
         yield rows, sentences[rows, : int(lengths[rows].max())]
-
-
-class _Step:
-    """Optimizer, learning rate, precision and averaged weights of a stage."""
-
-    def __init__(self, model: CaptionModel, stage: Stage, n_photos: int) -> None:
-        self.model, self.device, self.lr, self.done = model.train(), model.word_places.device.type, stage.lr, 0
-        self.steps = stage.epochs * -(-n_photos // stage.photos_a_step)
-        self.parameters = list(model.parameters())
-        matrices = [p for p in self.parameters if p.ndim > 1]
-        others = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": stage.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=stage.lr, betas=(0.9, 0.98), fused=True)
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(stage.average))
-        self.average.eval()
-
-    @property
-    def averaged(self) -> CaptionModel:
-        return self.average.module
-
-    def precision(self) -> torch.autocast:
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
-
-    def take(self, loss: Tensor) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * self._share()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.average.update_parameters(self.model)
-        self.done += 1
-
-    def _share(self) -> float:
-        """Of the learning rate: up in a twentieth of the steps, then down along half a cosine to a hundredth."""
-        warm = max(self.steps // 20, 1)
-        if self.done < warm:
-            return (self.done + 1) / warm
-        return 0.01 + 0.99 * (1 + math.cos(math.pi * min((self.done - warm) / max(self.steps - warm, 1), 1))) / 2
-
-
-class Checkpoint:
-    """Where a stage stands after an epoch, in one safetensors file; and when the time is up, of time.monotonic()."""
-
-    def __init__(self, file: Path, stop_at: float = math.inf) -> None:
-        self.file, self.stop_at = file, stop_at
-
-    def is_late(self) -> bool:
-        return time.monotonic() > self.stop_at
-
-    def save(self, step: _Step, epoch: int) -> None:
-        tensors = {"epoch": torch.tensor(epoch), "done": torch.tensor(step.done), "random": torch.get_rng_state()}
-        if step.device == "cuda":
-            tensors["random_cuda"] = torch.cuda.get_rng_state()
-        tensors |= {f"model.{name}": value for name, value in step.model.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in step.average.state_dict().items()}
-        for number, parameter in enumerate(step.parameters):
-            tensors |= {f"adam.{number}.{name}": value for name, value in step.optimizer.state[parameter].items()}
-        with atomic_path(self.file) as draft:
-            save_file({name: value.detach().contiguous() for name, value in tensors.items()}, draft)
-
-    def load(self, step: _Step) -> int:
-        """Bring the step to where the file stands, and give the epochs done: 0 where there is none."""
-        if not self.file.exists():
-            return 0
-        tensors = load_file(self.file)
-        step.model.load_state_dict(_under("model.", tensors))
-        step.average.load_state_dict(_under("average.", tensors))
-        for number, parameter in enumerate(step.parameters):
-            state = _under(f"adam.{number}.", tensors)
-            step.optimizer.state[parameter] = {
-                name: value if name == "step" and step.device == "cpu" else value.to(parameter.device)
-                for name, value in state.items()
-            }
-        step.done = int(tensors["done"])
-        torch.set_rng_state(tensors["random"])
-        if "random_cuda" in tensors and step.device == "cuda":
-            torch.cuda.set_rng_state(tensors["random_cuda"])
-        return int(tensors["epoch"])
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def describe(

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from multimodal_llm.caption import CaptionConfig, caption
 from multimodal_llm.caption_benchmark import CaptionsConfig, captions, unseen
 from multimodal_llm.image_captioning.captioner import load_captioner
+from multimodal_llm.image_captioning.checkpoint import Checkpoint
 from multimodal_llm.image_captioning.flickr import load_photos
 from multimodal_llm.image_captioning.train import TrainConfig, train
-from multimodal_llm.image_captioning.training import Checkpoint
 from multimodal_llm.image_captioning.views import MIRRORED, PLAIN, see
 from multimodal_llm.image_encoder import ImageEncoder
 from multimodal_llm.photo_training import see_views, take_photos
@@ -91,11 +91,35 @@ def test_a_training_can_start_from_a_captioner_of_its_shape(flickr, tmp_path, mo
     first = load_file(tmp_path / "first" / "model.safetensors")
     second = load_file(tmp_path / "second" / "model.safetensors")
     assert again["finished"] and all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
-    with pytest.raises(UserError, match="another shape"):
-        trained(flickr, tmp_path / "third", start=str(tmp_path / "first"), decoder_layers=2)
     assert trained(flickr, tmp_path / "fourth", start=str(tmp_path / "first"), word_epochs=0)["finished"]
     with pytest.raises(ValueError, match="word_epochs 0.*a --start"):
         trained(flickr, tmp_path / "fifth", word_epochs=0)
+
+
+def test_a_start_of_another_shape_is_refused_before_any_photo_is_looked_at(
+    flickr, tmp_path, monkeypatch, random_encoder
+):
+    monkeypatch.chdir(tmp_path)
+    trained(flickr, tmp_path / "first", sentence_epochs=0)
+    monkeypatch.setattr("multimodal_llm.image_captioning.train.see_views", lambda *_: pytest.fail("looked"))
+    with pytest.raises(UserError, match="another shape"):
+        trained(flickr, tmp_path / "second", start=str(tmp_path / "first"), decoder_layers=2)
+    assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"heads": 0}, "--heads 0"),
+        ({"heads": 7}, "--heads 7: give a divisor of the width, 304"),
+        ({"decoder_layers": 0}, "--decoder_layers 0"),
+        ({"cell_dropout": 1.0}, "--cell_dropout 1.0"),
+        ({"word_lr": 0.0}, "--word_lr 0"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused_with_the_other_settings(values, match):
+    with pytest.raises(ValueError, match=match):
+        TrainConfig(data="x", **values)
 
 
 def test_a_share_of_the_start_brings_the_result_on_the_line_between(flickr, tmp_path, monkeypatch, random_encoder):

@@ -99,10 +99,23 @@ def test_recall_counts_the_rank_of_the_own_photo_and_the_best_own_caption():
     assert found["i2t_r1"] == 0.5  # photo 0: caption 0 is first; photo 1: caption 1, which is photo 0's
 
 
-def test_the_recipe_refuses_values_that_cannot_be(tmp_path):
-    for values, match in (({"batch_size": 1}, "--batch_size 1"), ({"temperature": 0}, "--temperature 0")):
-        with pytest.raises(ValueError, match=match):
-            JointTrainingConfig(data="x", **values)
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"batch_size": 1}, "--batch_size 1"),
+        ({"temperature": 0}, "--temperature 0"),
+        ({"learning_rate": 0}, "--learning_rate 0"),
+        # The shape was refused only by the towers, after minutes of looking at photos.
+        ({"heads": 0}, "--heads 0"),
+        ({"heads": 7}, "--heads 7: give a divisor of the width, 512"),
+        ({"width": -8}, "--width -8"),
+        ({"hidden": 0}, "--hidden 0"),
+        ({"dropout": 1.0}, "--dropout 1.0"),
+    ],
+)
+def test_the_recipe_refuses_values_that_cannot_be(values, match):
+    with pytest.raises(ValueError, match=match):
+        JointTrainingConfig(data="x", **values)
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ class Trainer:
     """Holds the data, the model and the frozen reader of one training."""
 
     def __init__(self, config: VqaTrainingConfig, reader: QuestionReader | None = None) -> None:
+        """Raises UserError for another set's answers, and for too few pictures."""
         seed_everything(config.seed)
         keep_freed_memory()
         self.config, self.random = config, np.random.default_rng(config.seed)

@@ -224,6 +224,7 @@ class BlipVqa:
     """
 
     def __init__(self, name: str, device: str = "auto") -> None:
+        """Raises UserError where there is no such model, or one of another kind."""
         from transformers import BlipForQuestionAnswering, BlipImageProcessorPil
 
         self.name = name

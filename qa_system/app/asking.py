@@ -98,7 +98,7 @@ class Asked:
         return event
 
     async def answer(self) -> Answer:
-        """The whole answer."""
+        """The whole answer. Raises TooLate where there is none in time."""
         async for event in self:
             if event.answer is not None:
                 return event.answer

@@ -17,12 +17,10 @@ from typing import Any
 
 from shared.config import check, environment_flags, parse_config
 from shared.errors import run_program
-from shared.logging import get_logger, setup_logging
+from shared.http_server import serve, warn_where_open
+from shared.logging import setup_logging
 
-log = get_logger(__name__)
 PREFIX = "QA_"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-MOST_CONNECTIONS = 1000  # beyond them uvicorn answers 503
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,22 +99,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = [*environment_flags(ServerConfig, PREFIX, os.environ), *(sys.argv[1:] if argv is None else argv)]
     config = parse_config(ServerConfig, flags, prog="python -m qa_system.app.fastapi_api")
     setup_logging()
-    if config.host not in LOOPBACK and config.api_key is None:
-        log.warning("--host %s without --api_key: everybody who reaches this machine may read and write", config.host)
-    import uvicorn
-
+    warn_where_open(config.host, config.api_key, "read and write")
     from qa_system.app.routes import create_app
 
-    uvicorn.run(
-        create_app(config),
-        host=config.host,
-        port=config.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=5,
-    )
+    serve(create_app(config), config.host, config.port, finish_within_s=5)
 
 
 if __name__ == "__main__":

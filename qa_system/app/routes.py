@@ -47,6 +47,7 @@ from qa_system.generation.answer_generator import Answer, AnswerGenerator, Answe
 from shared.errors import UserError, describe_os_error
 from shared.http_envelope import Envelope, Limits, json_log
 from shared.http_routes import explain_errors, key_needed, problems, unless_client_leaves
+from shared.http_server import LOOPBACK
 from shared.logging import get_logger
 
 if TYPE_CHECKING:
@@ -193,8 +194,6 @@ class Service:
 def create_app(config: "ServerConfig", generator: AnswerGenerator | None = None) -> ASGIApp:
     """The server as an ASGI application, with numbers of its own. Without a generator it opens store and models when it
     is started."""
-    from qa_system.app.fastapi_api import LOOPBACK
-
     service = Service(config, generator)
     app = FastAPI(title="Questions to documents", version="1", lifespan=service.running)
     app.state.service = service

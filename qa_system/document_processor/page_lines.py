@@ -105,6 +105,8 @@ class _Row:
 
 
 def _is_right_to_left(piece: Piece) -> bool:
+    if not ARABIC_OR_HEBREW.search(piece.text):
+        return False
     letters = [letter for letter in piece.text if letter.isalpha()]
     return 2 * sum(bool(ARABIC_OR_HEBREW.match(letter)) for letter in letters) > len(letters)
 

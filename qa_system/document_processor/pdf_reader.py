@@ -13,20 +13,18 @@ import re
 import statistics
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qa_system.document_processor.documents import PageStatus
 from qa_system.document_processor.errors import Unreadable
 from qa_system.document_processor.page_lines import Line, Piece, lines_in_order
+from shared.pdf_pages import is_scan, picture_of
 from shared.reading_order import Rectangle, around
 
-FEW_LETTERS = 200  # on a page that a picture covers: its text layer is perhaps a stamp, the text is in the picture
-PICTURE_SHARE = 0.4  # of the page, from which on a picture may be a scan
 UNREADABLE_SHARE = 0.3  # of the characters, from which on a text layer is taken for rubbish
 PIECE_GAP = 0.8  # white between two pieces, in letter sizes
-OCR_DPI = 150
-OCR_LONGEST_SIDE = 2000  # pixels
 FAINTEST_INK = 16  # of 255 shades of grey
 LINE_END_HYPHEN = "\x02"  # pdfium's mark for a hyphen at the end of a line
 UNKNOWN = "\ufffd"  # stands for a character whose font does not say what it is
@@ -94,7 +92,7 @@ def _read_page(page: Any, number: int, ocr: bool) -> ReadPage:
     why = ""
     if rubbish > UNREADABLE_SHARE * letters:
         why = "the fonts of its text layer do not say which letters they draw"
-    elif letters < FEW_LETTERS and _picture_share(page, width * height) > PICTURE_SHARE:
+    elif is_scan(page, letters):
         why = "the page is a picture"
     elif letters == 0 and ocr and not _is_blank(page):
         why = "the page is drawn, without text"
@@ -119,7 +117,10 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
     to_shown = _to_shown(page)
     turned = page.get_rotation() // 90
     found: dict[int, list[Piece]] = {}
-    loose = raw.FS_RECTF()
+    # Thrice for each character: pypdfium2's own object, and a name looked up in a module, would take half the time.
+    handle, loose = text.raw, raw.FS_RECTF()
+    place = ctypes.byref(loose)
+    unicode_of, box_of, angle_of = raw.FPDFText_GetUnicode, raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetCharAngle
     letters: list[str] = []
     boxes: list[Rectangle] = []
     indices: list[int] = []
@@ -136,16 +137,16 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
             gathered.clear()
 
     for index in range(text.count_chars()):
-        letter = clean(raw.FPDFText_GetUnicode(text, index))
+        letter = clean(unicode_of(handle, index))
         if letter in ("", "\n"):
             broken = broken or letter == "\n"
             continue
         if letter == " ":
             letters.append(" ")  # white space has no place of its own
             continue
-        raw.FPDFText_GetLooseCharBox(text, index, ctypes.byref(loose))
+        box_of(handle, index, place)
         box = to_shown(loose.left, loose.bottom, loose.right, loose.top)
-        runs = (round(raw.FPDFText_GetCharAngle(text, index) / QUARTER) + turned) % 4
+        runs = (round(angle_of(handle, index) / QUARTER) + turned) % 4
         if runs == 0 and boxes and not broken and _is_below(boxes[-1], box):
             # Written downwards: columns from right to left are rows once the page is turned.
             runs = 1
@@ -161,6 +162,7 @@ def _pieces(page: Any, width: float, height: float) -> dict[int, list[Piece]]:
     return found
 
 
+@cache
 def clean(code: int) -> str:
     """A character as it goes into the text: ligatures and radicals spelled out, what has no meaning left out."""
     if code in (0x0A, 0x0D):
@@ -246,17 +248,6 @@ def _lines(found: dict[int, list[Piece]], width: float, height: float) -> list[L
     return lines
 
 
-def _picture_share(page: Any, area: float) -> float:
-    """The share of the page that its pictures take."""
-    from pypdfium2 import raw
-
-    taken = 0.0
-    for picture in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
-        left, bottom, right, top = picture.get_bounds()
-        taken += (right - left) * (top - bottom)
-    return taken / max(area, 1e-6)
-
-
 def _is_blank(page: Any) -> bool:
     import numpy as np
 
@@ -266,8 +257,8 @@ def _is_blank(page: Any) -> bool:
 def _recognise(page: Any, width: float, height: float) -> list[Line]:
     from shared.ocr import read_picture
 
-    scale = min(OCR_DPI / 72, OCR_LONGEST_SIDE / max(width, height, 1))
-    read = read_picture(page.render(scale=scale, rev_byteorder=True).to_numpy()[:, :, :3])
+    picture, scale = picture_of(page)
+    read = read_picture(picture)
     size = (width, height) if read.turns % 2 == 0 else (height, width)
     boxes: list[Any] = [tuple(edge / scale for edge in line.box) for line in read.lines]
     usual = statistics.median([bottom - top for _, top, _, bottom in boxes] or [0])

@@ -25,8 +25,6 @@ class RetrievalScores:
     """The same names, by question."""
     without_gold: list[str] = field(default_factory=list)
     """Questions asked for which no document is judged relevant."""
-    without_results: list[str] = field(default_factory=list)
-    """Questions with a relevant document for which nothing was found at all: they count, as 0."""
 
 
 def evaluate_rankings(
@@ -42,15 +40,13 @@ def evaluate_rankings(
     """
     if not set(rankings) & set(judgements):
         raise ValueError("no question is both ranked and judged: give rankings and judgements of one collection")
-    per_query, without_gold, without_results = {}, [], []
+    per_query, without_gold = {}, []
     for query in dict.fromkeys([*rankings, *judgements]):
         grades = {document: grade for document, grade in judgements.get(query, {}).items() if grade > 0}
         if not grades:
             without_gold.append(query)
             continue
         ranked = rank(rankings.get(query, {}))
-        if not ranked:
-            without_results.append(query)
         per_query[query] = {
             "map": average_precision(ranked, grades),
             "mrr": reciprocal_rank(ranked, grades),
@@ -59,7 +55,7 @@ def evaluate_rankings(
         }
     names = next(iter(per_query.values()), {})
     mean = {name: sum(scores[name] for scores in per_query.values()) / len(per_query) for name in names}
-    return RetrievalScores(mean, per_query, without_gold, without_results)
+    return RetrievalScores(mean, per_query, without_gold)
 
 
 def rank(scores: Ranking) -> list[str]:

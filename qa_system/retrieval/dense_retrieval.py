@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from qa_system.retrieval.any_questions import ANY_QUESTIONS
-from shared.assets import ASSETS
+from shared.asset_table import ASSETS
 from shared.text_encoder import ENCODERS, WIDTH, Progress, Role, load_text_encoder
 
 DEFAULT_EMBEDDING = "minilm"

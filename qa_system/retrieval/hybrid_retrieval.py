@@ -144,7 +144,10 @@ class HybridRetriever:
         among: np.ndarray | None = None,
         chinese: bool = False,
     ) -> Ranked:
-        """The best k rows of one state of the store for a question that is `chinese` or not; equal scores by row."""
+        """The best k rows of one state of the store for a question that is `chinese` or not; equal scores by row.
+
+        `vector` (width,) is what `encode` makes of it; `among` (rows,) are the only ones to take, if given.
+        """
         weight: Any = self._dense_weight(chinese)  # later one for each row
         pool = max(self.fusion.pool, k)
         nothing = np.empty(0, dtype=np.int64), np.empty(0)

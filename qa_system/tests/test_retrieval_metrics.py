@@ -36,7 +36,7 @@ def test_a_question_without_a_relevant_document_is_named_and_leaves_the_means_al
 
 def test_a_question_for_which_nothing_was_found_counts_as_zero():
     found = evaluate_rankings({"q": {"a": 1.0}}, {"q": {"a": 1}, "never ranked": {"b": 1}})
-    assert found.without_results == ["never ranked"]
+    assert found.per_query["never ranked"]["mrr"] == 0
     assert found.mean["mrr"] == 0.5
 
 

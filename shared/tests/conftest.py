@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from shared import assets
-from shared.assets import Asset
+from shared.asset_table import Asset
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_SCRIPT = """

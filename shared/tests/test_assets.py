@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.assets import ASSETS, MANIFEST, asset_path, cache_folder, is_whole
+from shared.asset_table import ASSETS
+from shared.assets import MANIFEST, asset_path, cache_folder, is_whole
 from shared.errors import UserError
 
 WHEEL = {"toy/model/weights.bin": b"weights" * 100, "toy/model/sub/names.txt": b"a\nb\n", "toy/__init__.py": b"1/0"}
@@ -92,7 +93,8 @@ def test_two_processes_that_mend_the_same_asset_at_once_both_succeed(shelf, empt
     folder = asset_path("toy")
     (folder / "weights.bin").write_bytes(b"damaged")
     program = (
-        "from shared.assets import ASSETS, Asset, asset_path\n"
+        "from shared.asset_table import ASSETS, Asset\n"
+        "from shared.assets import asset_path\n"
         f"ASSETS['toy'] = {asset!r}\n"
         "assert (asset_path('toy') / 'weights.bin').stat().st_size == 700"
     )

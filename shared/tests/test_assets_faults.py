@@ -103,7 +103,8 @@ def test_ctrl_c_ends_pip_too_and_leaves_nothing(shelf, empty_cache, tmp_path):
     interpreter.chmod(0o755)
     program = (
         "import sys\n"
-        "from shared.assets import ASSETS, Asset, asset_path\n"
+        "from shared.asset_table import ASSETS, Asset\n"
+        "from shared.assets import asset_path\n"
         "from shared.errors import run_program\n"
         f"ASSETS['toy'], sys.executable = {asset!r}, {str(interpreter)!r}\n"
         "run_program(lambda: asset_path('toy'))"
@@ -182,7 +183,8 @@ def test_as_a_program_a_wrong_checksum_is_one_line_and_exit_code_2(shelf, empty_
     asset = shelf.wheel(WHEEL, KEEP, sha256=OTHER_CHECKSUM)
     done = run_python(
         "-c",
-        "from shared.assets import ASSETS, Asset, asset_path\n"
+        "from shared.asset_table import ASSETS, Asset\n"
+        "from shared.assets import asset_path\n"
         "from shared.errors import run_program\n"
         f"ASSETS['toy'] = {asset!r}\n"
         "run_program(lambda: asset_path('toy'))",

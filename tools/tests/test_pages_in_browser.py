@@ -22,6 +22,7 @@ from tools.projects import CHECKOUT
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.network,  # the pages answer with the packaged models
     pytest.mark.timeout(3600),
     pytest.mark.skipif(bool(missing()), reason=str(missing())),
 ]

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-from shared.assets import ASSETS
+from shared.asset_table import ASSETS
 from shared.datasets import PACKAGED
 from shared.files import read_yaml
 from tools.projects import CHECKOUT, our_files
