@@ -13,8 +13,10 @@ The inputs are test sentences; what the examples of a few-shot prompt are made o
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
+from shared.cleaning import clean
 from shared.datasets import Example, mix_labels
 from shared.splits import evenly, load_packaged
 
@@ -182,13 +184,14 @@ def load_material(task: Task, n: int, n_solved: int) -> Material:
     inputs where the set has no more.
     """
     splits = load_packaged(SOURCE)
+    test, train = ([replace(each, text=clean(each.text)) for each in part] for part in (splits.test, splits.train))
     # A label at a time: every k-th of a list in which labels alternate would all have one label.
-    usable = [example for example in splits.test if task.make(example) is not None]
+    usable = [example for example in test if task.make(example) is not None]
     of_both = [[example for example in usable if example.label == label] for label in (0, 1)]
     asked = mix_labels([example for same in of_both for example in evenly(same, (n + 1) // 2)])[:n]
     items = [item for example in asked if (item := task.make(example)) is not None]
     solved: dict[int | None, list[tuple[Item, str]]] = {0: [], 1: []}
-    for example in splits.train:
+    for example in train:
         of_label = solved[example.label]
         if len(of_label) < (n_solved + 1) // 2 and (item := task.make(example)) and (answer := task.solve(example)):
             of_label.append((item, answer))

@@ -180,6 +180,15 @@ def test_the_examples_of_the_labels_alternate(reviews):
     assert [answer for _, answer in solved] == ["positive", "negative", "positive", "negative"]
 
 
+def test_a_review_is_put_without_what_its_web_page_added(monkeypatch):
+    """`&amp;` once stood in the prompts, and counted as a word."""
+    made = [Example(f"Lovely &amp; Amazing    is incisive, number {n} of many", label=n % 2) for n in range(8)]
+    monkeypatch.setattr(prompt_tasks, "load_packaged", lambda name: Splits("reviews", made, made, made))
+    material = load_material(TASKS["sentiment"], 4, 2)
+    for item in [*material.items, *(item for item, _ in material.solved)]:
+        assert item.text.startswith("Review: Lovely & Amazing is incisive, number ")
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_examples_come_from_the_train_part_and_inputs_from_the_test_part(reviews, task):
     material = load_material(TASKS[task], 10, 4)
