@@ -1,5 +1,7 @@
 """The demo page, played without a browser, on stand-ins for the models."""
 
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -150,3 +152,14 @@ def test_a_suggested_question_puts_itself_into_the_field(open_page):
     page = open_page()
     page.selectbox(key="vqa_suggested").set_value("is there a dog?").run()
     assert page.text_input(key="vqa_question").value == "is there a dog?" and not page.exception
+
+
+def test_a_photo_can_be_given_before_torch_is_loaded():
+    program = (
+        "import sys\n"
+        "from multimodal_llm import page_caption\n"
+        "page_caption.show = lambda say: sys.exit(3 if 'torch' in sys.modules else 0)\n"
+        "import multimodal_llm.app\n"
+        "sys.exit(4)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=PAGE.parents[1], capture_output=True).returncode == 0
