@@ -12,10 +12,10 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_CONNECTIONS = 1000  # beyond them uvicorn answers 503
 
 
-def warn_where_open(host: str, key: str | None, everybody_may: str) -> None:
+def warn_where_open(host: str, key: str | None, everybody_may: str, remedy: str = "give it an --api_key") -> None:
     """Say so where others than this machine reach the server and no key is asked for."""
     if host not in LOOPBACK and key is None:
-        log.warning("--host %s: no key is asked for: everybody who reaches this machine may %s", host, everybody_may)
+        log.warning("--host %s: whoever reaches this machine may %s, without a key: %s", host, everybody_may, remedy)
 
 
 def serve(app: "ASGIApp", host: str, port: int, finish_within_s: int) -> None:

@@ -114,7 +114,7 @@ def build(config: RayConfig, models: Path) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     config = parse_config(RayConfig, argv, prog=f"python -m {PROJECT}.deployment.ray_server")
     setup_logging()
-    warn_where_open(config.host, None, "ask")
+    warn_where_open(config.host, None, "ask", "put it behind a proxy that asks for one")
     try:
         from ray import serve
     except ImportError as error:
