@@ -51,7 +51,10 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizers: Iterable[torch.o
             if kind == "optimizer" and place[0] == str(number):
                 state.setdefault(int(place[1]), {})[place[2]] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return int(metadata["step"]), float(metadata["seconds"])
+    try:
+        return int(metadata["step"]), float(metadata["seconds"])
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{file}: damaged, it does not say its step: train anew") from error
 
 
 def save_model(folder: Path, model: nn.Module) -> None:

@@ -54,7 +54,8 @@ def train(
     tracker = setup_experiment_tracking(config.tracking if is_main else "none", PROJECT, run.path, to_dict(config))
     if is_main:
         text.tokenizer.save(run.path)
-        run.forget_metrics_after(start)
+        # Step 0 is told before it is saved: a kill or a full disk may lie between.
+        run.forget_metrics_after(start if resume else -1)
         training.draw_sample(model, text, 1)  # the writing loop compiles before the clock starts
 
     with (

@@ -29,7 +29,7 @@ FOUND = {
     "joint_space": [16, 60, 67],
     "captioner": [18, 39],
 }
-FOUND_BY_SEED_1 = {"classifier": [155, 172], "votes": [281], "index": [267]}
+FOUND_BY_SEED = [FOUND, {"classifier": [155, 172], "votes": [281], "index": [267]}, {"language_model": [3]}]
 QUICK = [
     name
     for name in PARSERS
@@ -44,7 +44,7 @@ def test_a_damaged_file_is_one_clear_line(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("seed", "name", "examples"),
-    [(seed, *found) for seed, all_found in enumerate((FOUND, FOUND_BY_SEED_1)) for found in all_found.items()],
+    [(seed, *found) for seed, all_found in enumerate(FOUND_BY_SEED) for found in all_found.items()],
 )
 def test_what_was_found_once_is_one_clear_line_now(seed, name, examples, tmp_path):
     assert fuzz(PARSERS[name], examples, seed, tmp_path) == []

@@ -261,7 +261,9 @@ def test_resuming_continues_bit_for_bit(corpus, tmp_path, monkeypatch, architect
 def test_resuming_where_it_was_killed_between_checkpoint_and_end_or_before_all_logs_each_step_once(corpus, tmp_path):
     config = settings(data=corpus)
     run = new_run(tmp_path / "run", config)
-    train_simple_lm.train(config, run, resume=True)  # killed before its first checkpoint: as from the start
+    run.log_metrics({"step": 0, "val_loss": 9.9})  # the disk was full before its first checkpoint: as from the start
+    train_simple_lm.train(config, run, resume=True)
+    assert [line["step"] for line in run.metrics() if "val_loss" in line].count(0) == 1
     before, weights = run.metrics(), (run.path / MODEL).read_bytes()
     (run.path / MODEL).unlink()
     train_simple_lm.train(config, run, resume=True)
