@@ -97,7 +97,7 @@ def _load_own(folder: Path) -> Subject:
     try:
         shape = build(Shape, values["shape"])
         reading = _reading(values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{folder / SHAPE}: damaged ({error}): restore it or make the model anew") from error
     return Subject(
         fill(shape, read_weights(folder / MODEL), folder),
@@ -108,7 +108,7 @@ def _load_own(folder: Path) -> Subject:
 
 
 def _reading(values: dict[str, Any]) -> dict[str, Any]:
-    """How a stored classifier reads texts and words its answers. Raises KeyError, TypeError or ValueError."""
+    """How a stored classifier reads texts and words its answers. Raises KeyError or as `int` and `float`."""
     return {
         "label_names": tuple(map(str, values["label_names"])),
         "max_length": int(values["max_length"]),
@@ -152,7 +152,7 @@ def _load_run(folder: Path) -> Subject:
     family = family_of(config, folder)
     try:
         reading, pooling = _reading(settings), settings["pooling"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{folder}/classifier.json: damaged ({error}): restore it or train anew") from error
     shape = replace(family.shape(config), n_classes=len(reading["label_names"]), pooling=pooling)
     weights = family.rename(encoder, config, folder)

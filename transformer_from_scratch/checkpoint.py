@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from shared.config import build
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.files import atomic_path
 from shared.runs import RunFolder
 from transformer_from_scratch.config import TrainingConfig
@@ -70,10 +70,13 @@ def load_model(folder: Path | str) -> tuple[LanguageModel, CharTokenizer]:
     run = RunFolder.open(folder)
     config = build(TrainingConfig, run.config())
     tokenizer = CharTokenizer.load(run.path)
-    model = LanguageModel(config, len(tokenizer))
     file = run.path / MODEL
     if not file.exists():
         raise UserError(f"{folder}: no trained model yet: let the training end, or continue it by --resume {folder}")
+    try:
+        model = LanguageModel(config, len(tokenizer))
+    except RuntimeError as error:  # no memory for what a damaged file asks for
+        raise UserError(f"{folder}: no model of its shape can be made ({reason_of(error):.100}): restore it") from error
     _put_weights(model, _load(file)[0], file)
     return model.eval(), tokenizer
 

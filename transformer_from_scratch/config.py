@@ -58,6 +58,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("context", "n_layers", "n_heads", "width"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "give a whole number of at least 1")
+        check(self.n_layers <= 1000, "n_layers", self.n_layers, "give at most 1000")
         check(self.width % self.n_heads == 0, "width", self.width, f"give a multiple of n_heads {self.n_heads}")
         grouped = self.n_kv_heads is None or (self.n_kv_heads >= 1 and self.n_heads % self.n_kv_heads == 0)
         check(grouped, "n_kv_heads", self.n_kv_heads, f"give a divisor of n_heads {self.n_heads}")

@@ -45,6 +45,8 @@ class CaptionSettings:
     def __post_init__(self) -> None:
         for name in ("side", "width", "heads", "decoder_layers", "feed_forward"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "give at least 1")
+        for name in ("encoder_layers", "decoder_layers"):
+            check(getattr(self, name) <= 100, name, getattr(self, name), "give at most 100")
         check(self.width % self.heads == 0, "width", self.width, f"give a multiple of the {self.heads} heads")
         check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
         check(0 <= self.cell_dropout < 1, "cell_dropout", self.cell_dropout, "give a share from 0 to below 1")

@@ -295,7 +295,7 @@ class VectorStore:
         """Raises UserError where what the block reads is not what was written: the file was damaged."""
         try:
             yield
-        except (sqlite3.Error, ValueError, LookupError, TypeError) as error:
+        except (sqlite3.Error, ValueError, LookupError, TypeError, AttributeError) as error:
             known = self._user_error(error) if isinstance(error, sqlite3.Error) else error
             if isinstance(known, UserError):
                 raise known from error

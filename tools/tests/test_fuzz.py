@@ -29,7 +29,13 @@ FOUND = {
     "joint_space": [16, 60, 67],
     "captioner": [18, 39],
 }
-FOUND_BY_SEED = [FOUND, {"classifier": [155, 172], "votes": [281], "index": [267]}, {"language_model": [3]}]
+FOUND_BY_SEED = [
+    FOUND,
+    {"classifier": [155, 172], "votes": [281], "index": [267]},
+    {"language_model": [3]},
+    {"subject": [256], "store": [115]},
+    {"language_model": [68], "captioner": [229]},
+]
 QUICK = [
     name
     for name in PARSERS
