@@ -33,6 +33,10 @@ class ClassifierSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label_names", tuple(self.label_names))  # JSON has lists only
+        for name in ("base", "partner"):
+            value = getattr(self, name) or ""
+            fits = all(len(part.encode()) <= 255 for part in Path(value).parts)  # more is no file's name anywhere
+            check(fits, name, f"{value:.40}...", "give the name or path of a model")
         check(0 <= self.dropout < 1, "dropout", self.dropout, "give a share from 0 to below 1")
 
     @property

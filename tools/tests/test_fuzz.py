@@ -35,6 +35,7 @@ FOUND_BY_SEED = [
     {"language_model": [3]},
     {"subject": [256], "store": [115]},
     {"language_model": [68], "captioner": [229]},
+    {"classifier": [96]},
 ]
 QUICK = [
     name
